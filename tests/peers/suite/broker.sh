@@ -26,7 +26,7 @@ broker_plan() {
   mkdir -p "$folder/trust-domains"
   test_ca assay-ca && test_cert assay-ca assay-tls || return
   cp "$PEERS_RUN/assay-tls.pem" "$PEERS_RUN/assay-tls.key" "$folder/"
-  (umask 077 && openssl rand 32 >"$folder/key-encryption.key")
+  (umask 077 && openssl rand -hex 32 >"$folder/key-encryption.key")
   export ASSAY_ISSUER=https://localhost:$port ASSAY_CA=$PEERS_RUN/assay-ca.pem
   export ASSAY_CONFIG=$folder/assay.yaml
   ASSAY_DOMAIN=$folder/trust-domains/prod.yaml
@@ -34,7 +34,7 @@ broker_plan() {
   _fill assay.yaml >"$ASSAY_CONFIG"
   _fill prod.yaml >"$ASSAY_DOMAIN"
   for target in main twin; do
-    sed "s|@TARGET@|$target|g" "$SUITE/plan/shapes.yaml" >"$folder/trust-domains/shapes-$target.yaml"
+    sed "s|TARGET|$target|g" "$SUITE/plan/shapes.yaml" >"$folder/trust-domains/shapes-$target.yaml"
   done
   cp "$SUITE/plan/workers.yaml" "$SUITE/plan/brief.yaml" "$folder/trust-domains/"
   assay check --config "$ASSAY_CONFIG"
@@ -66,6 +66,6 @@ fetch() {
 }
 
 _fill() {
-  sed -e "s|@ISSUER@|$ASSAY_ISSUER|g" -e "s|@PORT@|${ASSAY_ISSUER##*:}|g" \
-    -e "s|@BUNDLE_URL@|$SPIRE_BUNDLE_URL|g" -e "s|@BUNDLE_CA@|$SPIRE_BUNDLE_CA|g" "$SUITE/plan/$1"
+  sed -e "s|PORT|${ASSAY_ISSUER##*:}|" -e "s|BUNDLE_URL|$SPIRE_BUNDLE_URL|" \
+    -e "s|BUNDLE_CA|$SPIRE_BUNDLE_CA|" "$SUITE/plan/$1"
 }

@@ -50,7 +50,7 @@ truth() {
   temporal_use temporal
 }
 
-TRUTH_LIFE=30
+TRUTH_LIFE=30 # no credential lives less
 
 # minted_shapes KIND TARGET [NAME=VALUE...]: to truth/KIND-SHAPE.
 minted_shapes() {
