@@ -16,12 +16,23 @@ restart() {
   check "restart: and a new one" exchange "$token" "$SVID" main
   check "restart: by the same key" is "$keys" said "$token" kid
   check "restart: accepts that too" temporal_sees "$token" payments
+  # What it answered just before it was killed must be in the audit all the same:
+  # the end of the run holds one against the other.
+  check "restart: a token just before it is killed" exchange "$token" "$SVID" main
+  check "restart: SIGKILL" killed
+  must "restart: it starts once more" broker_start
+  check "restart: accepts that token too" temporal_sees "$token" payments
+  check "restart: the key set is the same still" is "$keys" key_ids main
   temporal_stop late
   temporal_use temporal
 }
 
 ends_well() {
   kill -TERM "$ASSAY_PID" && wait_for 10 _ended assay && wait "$ASSAY_PID" || return
-  # The next one begins its logs anew.
-  cat "$PEERS_RUN/assay.err" >>"$PEERS_RUN/assay-before.err"
+  keep_log
 }
+
+killed() { kill -KILL "$ASSAY_PID" && wait_for 10 _ended assay && keep_log; }
+
+# The next process begins its log anew.
+keep_log() { cat "$PEERS_RUN/assay.err" >>"$PEERS_RUN/assay-before.err"; }
