@@ -24,6 +24,8 @@ broker_plan() {
   local port folder="$PEERS_RUN/plan" target
   pick_ports port || return
   mkdir -p "$folder/trust-domains"
+  : >"$PEERS_RUN/received"
+  : >"$PEERS_RUN/refusals"
   test_ca assay-ca && test_cert assay-ca assay-tls || return
   cp "$PEERS_RUN/assay-tls.pem" "$PEERS_RUN/assay-tls.key" "$folder/"
   (umask 077 && openssl rand -hex 32 >"$folder/key-encryption.key")
