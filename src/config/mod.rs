@@ -1,1 +1,14 @@
-//! (owner room to come)
+//! Files in, one immutable plan out, or everything that is wrong with them.
+//!
+//! A configuration of this program decides who gets the keys to production, so
+//! it is read the way a compiler reads a program: strictly, whole, and with
+//! every problem of every file said at once, each with its place and what to
+//! write instead. A plan that is not whole does not exist; the one that runs
+//! stays until a better one is there.
+
+pub mod check;
+pub mod diagnostic;
+pub mod schema;
+pub mod yaml;
+
+pub use diagnostic::{Code, Diagnostic, Severity, SourceFile, Span, Style};

@@ -4,6 +4,9 @@
 //! types, missing keys, with a suggestion), the JSON Schema for editors, the
 //! reference documentation, and the source that is configured by it.
 
+use super::{Access, HttpsUrl, IssuerUrl, Namespace, TrustDomainName, Ttl};
+use crate::base::{secret::SecretRef, text::display};
+
 /// An object: which keys it may have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Object {
@@ -76,4 +79,109 @@ pub enum Form {
     Cel,
     /// An exact value, or one with `*` in segments where the field allows it.
     Pattern,
+    /// `read`, `write`, `worker` or `admin`.
+    Access,
+}
+
+/// Longest text of any form but [`Form::Cel`], in bytes.
+pub const MAX_TEXT: usize = 2048;
+/// Longest CEL expression, in bytes.
+pub const MAX_CEL: usize = 4096;
+
+impl Form {
+    /// Whether `text` has this form; if not, a sentence saying what it must be.
+    pub fn judge(self, text: &str) -> Result<(), String> {
+        let most = if self == Self::Cel { MAX_CEL } else { MAX_TEXT };
+        if text.trim().is_empty() {
+            return Err("the text is empty".to_owned());
+        }
+        if text.len() > most {
+            return Err(format!(
+                "the text has {} bytes; at most {most} are read",
+                text.len()
+            ));
+        }
+        if self != Self::Cel && text.trim() != text {
+            return Err("the text begins or ends with a blank".to_owned());
+        }
+        let parsed = match self {
+            Self::Free | Self::Path | Self::Cel | Self::Pattern => Ok(()),
+            Self::Name => text
+                .parse::<TrustDomainName>()
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Self::Duration => text.parse::<Ttl>().map(drop).map_err(|e| e.to_string()),
+            Self::Url => text
+                .parse::<HttpsUrl>()
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Self::Issuer => text
+                .parse::<IssuerUrl>()
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Self::Address => judge_address(text),
+            Self::Secret => text.parse::<SecretRef>().map(drop).map_err(str::to_owned),
+            Self::Namespace => text
+                .parse::<Namespace>()
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Self::Access => text.parse::<Access>().map(drop).map_err(str::to_owned),
+        };
+        // A secret written in the clear must not travel on in a message.
+        match self {
+            Self::Secret => parsed,
+            _ => parsed.map_err(|why| format!("`{}`: {why}", display(text, 80))),
+        }
+    }
+
+    /// What a reader should write, in a few words.
+    pub const fn wanted(self) -> &'static str {
+        match self {
+            Self::Free | Self::Pattern => "write a text",
+            Self::Name => "write a lower-case name",
+            Self::Duration => "write a duration such as 30s, 15m or 1h",
+            Self::Url | Self::Issuer => "write a URL that begins with https://",
+            Self::Address => "write HOST:PORT",
+            Self::Path => "write a path",
+            Self::Secret => "write env:NAME or file:PATH",
+            Self::Namespace => "write the name of a namespace",
+            Self::Cel => "write a CEL expression in quotes",
+            Self::Access => "write read, write, worker or admin",
+        }
+    }
+
+    /// A regular expression (ECMA 262) that every text of this form matches;
+    /// the loader may be stricter.
+    pub const fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::Free | Self::Path | Self::Pattern => Some(r"^\S(.*\S)?$"),
+            Self::Cel => None,
+            Self::Name => Some(r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"),
+            Self::Duration => Some(r"^[0-9]+[smhd]$"),
+            Self::Url | Self::Issuer => Some(r"^https://[^\s?#@\\]+$"),
+            Self::Address => Some(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"),
+            Self::Secret => Some(r"^(env|file):.+$"),
+            Self::Namespace => Some(r"^[A-Za-z0-9._-]{1,255}$"),
+            Self::Access => Some(r"^(read|write|worker|admin)$"),
+        }
+    }
+}
+
+/// `HOST:PORT`: a name, an IPv4 address or a bracketed IPv6 address.
+fn judge_address(text: &str) -> Result<(), String> {
+    let wrong = || Err("an address is HOST:PORT, with a port of at most 65535".to_owned());
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return wrong();
+    };
+    let host_ok = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(inside) => inside.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            (1..=253).contains(&host.len())
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        }
+    };
+    let port_ok = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if host_ok && port_ok { Ok(()) } else { wrong() }
 }
