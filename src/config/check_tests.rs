@@ -1,5 +1,7 @@
 use super::*;
-use crate::config::yaml;
+use crate::config::{checked::*, diagnostic::*, yaml};
+use crate::evidence::Setting;
+use std::sync::Arc;
 
 const INNER: shape::Object = shape::Object {
     doc: "An inner object.",

@@ -7,7 +7,10 @@
 //! stays until a better one is there.
 
 pub mod check;
+pub mod checked;
 pub mod diagnostic;
+pub mod document;
+mod scalar;
 pub mod schema;
 pub mod yaml;
 

@@ -35,7 +35,10 @@ pub fn key(key: &Key) -> Value {
 }
 
 fn closed<'k>(keys: impl Iterator<Item = &'k Key>) -> Value {
-    let properties: Map<String, Value> = keys.map(|k| (k.name.to_owned(), key(k))).collect();
+    let properties: Map<String, Value> = keys
+        .filter(|k| !matches!(k.kind, Kind::Reserved(_)))
+        .map(|k| (k.name.to_owned(), key(k)))
+        .collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
@@ -52,6 +55,15 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::Object(shape) => object(shape),
         Kind::Map(of) => json!({ "type": "object", "additionalProperties": self::kind(of) }),
+        Kind::Named(form, of) => {
+            let mut schema = json!({ "type": "object", "additionalProperties": self::kind(of) });
+            if let Some(pattern) = form.pattern() {
+                schema["propertyNames"] = json!({ "pattern": pattern });
+            }
+            schema
+        }
+        Kind::Later => json!({ "type": "object" }),
+        Kind::Reserved(_) => json!(false),
         Kind::OneOf(keys) => {
             let mut schema = closed(keys.iter());
             schema["minProperties"] = json!(1);
