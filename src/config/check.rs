@@ -63,10 +63,7 @@ pub fn object(node: &Node, shape: &shape::Object, report: &mut Report) -> Option
     let Value::Map(entries) = &node.value else {
         return wrong_type(node, "a mapping", "write `key: value` lines", report);
     };
-    let mut fields = Fields {
-        span: node.span,
-        all: Vec::new(),
-    };
+    let mut fields = Fields::of(node);
     for entry in entries {
         match shape.keys.iter().find(|key| key.name == entry.key) {
             Some(key) => {
@@ -172,10 +169,7 @@ fn map(node: &Node, of: &Kind, report: &mut Report) -> Option<Fields> {
     let Value::Map(entries) = &node.value else {
         return wrong_type(node, "a mapping", "write `name: value` lines", report);
     };
-    let mut fields = Fields {
-        span: node.span,
-        all: Vec::new(),
-    };
+    let mut fields = Fields::of(node);
     for entry in entries {
         if entry.key.is_empty() || entry.key.chars().any(char::is_control) {
             let message = "a name is empty or holds a control character".to_owned();
@@ -209,10 +203,7 @@ fn one_of(node: &Node, keys: &[Key], report: &mut Report) -> Option<Fields> {
             report,
         );
     };
-    let mut fields = Fields {
-        span: node.span,
-        all: Vec::new(),
-    };
+    let mut fields = Fields::of(node);
     let mut count = 0;
     for entry in entries {
         let Some(key) = keys.iter().find(|key| key.name == entry.key) else {

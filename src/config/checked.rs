@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     diagnostic::{Code, Diagnostic, Severity, SourceFile, Span},
-    yaml::Node,
+    yaml::{Node, Value},
 };
 use crate::evidence::Setting;
 
@@ -128,6 +128,8 @@ pub struct Fields {
     pub span: Span,
     /// Name, where the name stands, value.
     pub all: Vec<(String, Span, Checked)>,
+    /// Every key that was written, whether or not its value fits.
+    pub keys: Vec<(String, Span)>,
 }
 
 impl Fields {
@@ -139,12 +141,36 @@ impl Fields {
             .map(|(.., value)| value)
     }
 
-    /// Where that name stands, or the object if it does not.
+    /// Nothing yet, of a node.
+    pub(super) fn of(node: &Node) -> Self {
+        let keys = match &node.value {
+            Value::Map(entries) => entries
+                .iter()
+                .map(|e| (e.key.clone(), e.key_span))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            span: node.span,
+            all: Vec::new(),
+            keys,
+        }
+    }
+
+    /// Whether that key was written, even if its value does not fit.
+    pub fn written(&self, name: &str) -> bool {
+        self.keys.iter().any(|(key, _)| key == name)
+    }
+
+    /// Where to point for something that the object lacks: at its first key.
+    pub fn first_span(&self) -> Span {
+        self.keys.first().map_or(self.span, |(_, span)| *span)
+    }
+
+    /// Where that name stands, or the object's first key if it does not.
     pub fn key_span(&self, name: &str) -> Span {
-        self.all
-            .iter()
-            .find(|(n, ..)| n == name)
-            .map_or(self.span, |(_, span, _)| *span)
+        let key = self.keys.iter().find(|(key, _)| key == name);
+        key.map_or_else(|| self.first_span(), |(_, span)| *span)
     }
 
     /// Whether that name is there.

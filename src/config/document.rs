@@ -244,3 +244,97 @@ fn version_is_ours(entry: &Entry, report: &mut Report) -> bool {
     report.error(entry.value.span, Code::Version, message).help = Some(help);
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (u32, u32, Code, String) {
+        let found = match Document::read("x.yaml", text.as_bytes()) {
+            Ok(document) => document.report.into_found(),
+            Err(report) => report.into_found(),
+        };
+        let [one] = found.as_slice() else {
+            panic!("{found:#?}");
+        };
+        (
+            one.span.line,
+            one.span.column,
+            one.code,
+            one.message.clone(),
+        )
+    }
+
+    const GOOD: &str =
+        "apiVersion: assay/v1\nkind: Roles\nmetadata: { name: payments }\nspec: {}\n";
+
+    #[test]
+    fn an_envelope_in_order_is_read() {
+        let mut document = Document::read("x.yaml", GOOD.as_bytes()).unwrap();
+        assert_eq!(
+            (document.kind, document.name.as_str()),
+            (DocumentKind::Roles, "payments")
+        );
+        document.check_file_name("payments");
+        assert_eq!(document.report.found(), []);
+        document.check_file_name("payment");
+        assert_eq!(document.report.found()[0].code, Code::Name);
+        assert_eq!(document.report.found()[0].span.line, 3);
+    }
+
+    #[test]
+    fn g_09_a_newer_version_is_refused_before_anything_else() {
+        let found = refused("apiVersion: assay/v2\nkind: Realm\nnew: 1\n");
+        assert_eq!((found.0, found.1, found.2), (1, 13, Code::Version));
+        assert!(found.3.contains("newer"), "{}", found.3);
+        for version in ["v1", "assay/v0", "assay/v1beta1", "Assay/v1"] {
+            let found = refused(&GOOD.replace("assay/v1", version));
+            assert_eq!(
+                (found.0, found.1, found.2),
+                (1, 13, Code::Version),
+                "{version}"
+            );
+            assert!(!found.3.contains("newer"), "{}", found.3);
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_envelope_is_needed() {
+        for (line, code) in [
+            ("apiVersion: assay/v1\n", Code::MissingKey),
+            ("kind: Roles\n", Code::MissingKey),
+            ("metadata: { name: payments }\n", Code::MissingKey),
+            ("spec: {}\n", Code::MissingKey),
+        ] {
+            assert_eq!(refused(&GOOD.replace(line, "")).2, code, "{line}");
+        }
+        assert_eq!(
+            refused(&GOOD.replace("Roles", "Role")).2,
+            Code::InvalidValue
+        );
+        assert_eq!(
+            refused(&GOOD.replace("payments", "Payments")).2,
+            Code::InvalidValue
+        );
+        assert_eq!(
+            refused(&GOOD.replace("spec: {}", "spec: []")).2,
+            Code::WrongType
+        );
+        assert_eq!(
+            refused(&GOOD.replace("spec: {}", "spec:")).2,
+            Code::WrongType
+        );
+        assert_eq!(
+            refused(&GOOD.replace("spec: {}", "spec: {}\nstatus: {}")).2,
+            Code::UnknownKey
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_no_document() {
+        for text in ["", "# nothing\n", "---\n"] {
+            assert_eq!(refused(text).3, "the file holds no document", "{text:?}");
+        }
+        assert_eq!(refused("- a\n").2, Code::WrongType);
+    }
+}

@@ -6,10 +6,12 @@
 //! write instead. A plan that is not whole does not exist; the one that runs
 //! stays until a better one is there.
 
+pub mod broker;
 pub mod check;
 pub mod checked;
 pub mod diagnostic;
 pub mod document;
+pub mod roles;
 mod scalar;
 pub mod schema;
 pub mod yaml;
