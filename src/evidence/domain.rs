@@ -1,0 +1,147 @@
+//! A configured trust domain, as evidence sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    jose::Algorithm,
+    model::{IssuerUrl, TrustDomainName, Ttl},
+};
+
+use super::{Preset, Selector, SettingProblem, Settings, Source, settings::Reader};
+
+/// Clock difference that is allowed unless the file says otherwise.
+pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(5);
+
+/// A configured trust domain: everything that a verification depends on,
+/// apart from the keys and the time.
+#[derive(Debug)]
+pub struct TrustDomain {
+    /// Its name.
+    pub name: TrustDomainName,
+    /// The kind of its source.
+    pub preset: &'static Preset,
+    /// Its source.
+    pub source: Source,
+    /// The broker's own `iss`: a token that carries it was minted here and is
+    /// no evidence.
+    pub own_issuer: IssuerUrl,
+    /// Accepted audiences: the broker's issuer unless the file says otherwise.
+    pub audiences: Vec<String>,
+    /// Accepted algorithms.
+    pub algorithms: Vec<Algorithm>,
+    /// Longest `exp - iat`.
+    pub max_lifetime: Ttl,
+    /// Longest time since `iat`.
+    pub max_age: Option<Ttl>,
+    /// Allowed clock difference, 0-60 s.
+    pub leeway: Duration,
+    /// Whether a token may be used once.
+    pub single_use: bool,
+}
+
+impl TrustDomain {
+    /// Builds the source and reads the settings that every source has.
+    pub fn new(
+        name: TrustDomainName,
+        preset: &'static Preset,
+        settings: &Settings,
+        own_issuer: &IssuerUrl,
+    ) -> Result<Arc<Self>, Vec<SettingProblem>> {
+        let source = (preset.build)(settings)?;
+        let mut reader = Reader::new(settings);
+        if *source.selector() == Selector::Issuer(own_issuer.clone()) {
+            reader.problem(
+                SettingProblem::new("issuer", "the broker cannot be its own source of identity")
+                    .hint("name the issuer of the workloads' tokens, not the broker's"),
+            );
+        }
+        // `spiffe` and the subject `//td1.test/x` would together be the subject
+        // of a SPIFFE workload.
+        if name.as_str() == "spiffe" && !source.outline().profile.global_subject {
+            reader.problem(
+                SettingProblem::new("", "a trust domain of this kind cannot be named `spiffe`")
+                    .hint("rename it: its name stands before the subjects of its identities"),
+            );
+        }
+        let domain = Self {
+            name,
+            preset,
+            source,
+            own_issuer: own_issuer.clone(),
+            audiences: audiences(&mut reader, own_issuer),
+            algorithms: algorithms(&mut reader, preset),
+            max_lifetime: reader
+                .optional("maxTokenLifetime")
+                .unwrap_or(preset.max_lifetime),
+            max_age: reader.optional("maxTokenAge").or(preset.max_age),
+            leeway: reader
+                .number("leeway")
+                .map_or(DEFAULT_LEEWAY, |secs| Duration::from_secs(secs.min(60))),
+            single_use: reader.flag("singleUse").unwrap_or(preset.single_use),
+        };
+        reader.finish(Some(Arc::new(domain)))
+    }
+}
+
+fn audiences(reader: &mut Reader<'_>, own_issuer: &IssuerUrl) -> Vec<String> {
+    let given = reader
+        .texts("audience")
+        .unwrap_or_else(|| vec![own_issuer.as_str().to_owned()]);
+    if given.is_empty() || given.iter().any(String::is_empty) {
+        reader.problem(SettingProblem::new(
+            "audience",
+            "an audience is needed, and cannot be empty",
+        ));
+    }
+    // Everyone holds tokens for these: accepting one would let every service
+    // that was ever handed such a token act as the workload here.
+    for forced in given.iter().filter(|a| FORCED.contains(&a.as_str())) {
+        reader.problem(
+            SettingProblem::new(
+                "audience",
+                format!("`{forced}` is the audience of another service"),
+            )
+            .hint("have the platform issue a token whose audience is the broker"),
+        );
+    }
+    given
+}
+
+/// Audiences of other services that platforms put into tokens by default.
+const FORCED: &[&str] = &[
+    "sts.amazonaws.com",
+    "api://AzureADTokenExchange",
+    "https://management.azure.com",
+    "https://management.azure.com/",
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.com/",
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+    "nomadproject.io",
+];
+
+fn algorithms(reader: &mut Reader<'_>, preset: &Preset) -> Vec<Algorithm> {
+    let Some(names) = reader.texts("algorithms") else {
+        return preset.algorithms.to_vec();
+    };
+    let mut chosen = Vec::new();
+    for name in &names {
+        match Algorithm::from_name(name).filter(|a| preset.algorithms.contains(a)) {
+            Some(algorithm) => chosen.push(algorithm),
+            None => {
+                let allowed: Vec<_> = preset.algorithms.iter().map(|a| a.as_str()).collect();
+                reader.problem(SettingProblem::new(
+                    "algorithms",
+                    format!("`{name}` is not one of {}", allowed.join(", ")),
+                ));
+            }
+        }
+    }
+    if names.is_empty() {
+        reader.problem(SettingProblem::new(
+            "algorithms",
+            "at least one algorithm is needed",
+        ));
+    }
+    chosen
+}
