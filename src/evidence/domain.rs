@@ -40,6 +40,14 @@ pub struct TrustDomain {
 }
 
 impl TrustDomain {
+    /// The issuer, where the evidence has one: a SPIFFE trust domain has none.
+    pub fn issuer(&self) -> Option<&str> {
+        match self.source.selector() {
+            Selector::Issuer(issuer) => Some(issuer.as_str()),
+            Selector::Spiffe(_) => None,
+        }
+    }
+
     /// Builds the source and reads the settings that every source has.
     pub fn new(
         name: TrustDomainName,

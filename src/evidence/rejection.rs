@@ -22,6 +22,17 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// A refusal before any check of a trust domain was made.
+    pub fn early(reason: Reason) -> Self {
+        Self {
+            reason,
+            field: None,
+            found: None,
+            wanted: None,
+            passed: Vec::new(),
+        }
+    }
+
     /// A refusal for a reason, about a field.
     pub(super) fn new(reason: Reason, field: &'static str) -> Self {
         Self {

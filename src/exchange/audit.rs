@@ -38,6 +38,7 @@ struct Line<'a> {
     attributes: Option<Facts<'a>>,
     evidence: Option<Evidence<'a>>,
     rule: Option<&'a str>,
+    observed: Vec<&'a str>,
     role: Option<&'a str>,
     target: Option<&'a str>,
     scope: Option<&'a str>,
@@ -54,7 +55,7 @@ struct Evidence<'a> {
     alg: &'static str,
     kid: Option<String>,
     jti: Option<String>,
-    issuer: &'a str,
+    issuer: Option<&'a str>,
     expires_at: String,
 }
 
@@ -114,7 +115,7 @@ pub(super) struct Known {
     algorithm: &'static str,
     kid: Option<String>,
     jti: Option<String>,
-    issuer: String,
+    issuer: Option<String>,
     expires_at: Moment,
 }
 
@@ -129,7 +130,7 @@ impl Known {
             algorithm: identity.algorithm().as_str(),
             kid: identity.kid().map(show),
             jti: identity.jti().map(show),
-            issuer: identity.issuer().to_owned(),
+            issuer: identity.trust_domain().issuer().map(str::to_owned),
             expires_at: identity.expires_at(),
         }
     }
@@ -140,7 +141,7 @@ impl Known {
             alg: self.algorithm,
             kid: self.kid.clone(),
             jti: self.jti.clone(),
-            issuer: &self.issuer,
+            issuer: self.issuer.as_deref(),
             expires_at: self.expires_at.to_string(),
         }
     }
@@ -197,6 +198,7 @@ impl<'a> Story<'a> {
         self.record(Outcome {
             outcome: "issued",
             rule: Some(grant.rule().as_str()),
+            observed: grant.observed().iter().map(|rule| rule.as_str()).collect(),
             role: Some(grant.role().as_str()),
             scope: Some(scope),
             credential: Some(Minted {
@@ -235,6 +237,7 @@ impl<'a> Story<'a> {
             attributes: known.map(|known| Facts(&known.attributes)),
             evidence: known.map(Known::evidence),
             rule: outcome.rule,
+            observed: outcome.observed,
             role: outcome.role,
             target: self.target.as_deref(),
             scope: outcome.scope,
@@ -261,6 +264,7 @@ struct Outcome<'a> {
     outcome: &'static str,
     reason: Option<&'static str>,
     rule: Option<&'a str>,
+    observed: Vec<&'a str>,
     role: Option<&'a str>,
     scope: Option<&'a str>,
     credential: Option<Minted<'a>>,

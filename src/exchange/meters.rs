@@ -9,7 +9,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::model::{Reason, RuleName, TargetName, TrustDomainName};
+use crate::{
+    model::{Reason, RuleName, TargetName, TrustDomainName},
+    policy::Grant,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -48,7 +51,12 @@ impl Meters {
     }
 
     /// Counts a credential.
-    pub(super) fn issued(&self, domain: &TrustDomainName, rule: &RuleName, target: &TargetName) {
+    pub(super) fn issued(&self, grant: &Grant) {
+        let domain = &grant.identity().trust_domain().name;
+        self.count(domain, grant.rule(), &grant.target().name);
+    }
+
+    fn count(&self, domain: &TrustDomainName, rule: &RuleName, target: &TargetName) {
         let outcome = Outcome {
             trust_domain: domain.to_string(),
             outcome: "issued",
@@ -84,7 +92,7 @@ mod tests {
         let mut registry = Registry::default();
         meters.register(&mut registry);
         let name = |text: &str| text.parse().unwrap();
-        meters.issued(&name("github"), &"deploy".parse().unwrap(), &"prod".parse().unwrap());
+        meters.count(&name("github"), &"deploy".parse().unwrap(), &"prod".parse().unwrap());
         meters.refused(Reason::TokenExpired, None);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

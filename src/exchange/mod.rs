@@ -19,7 +19,7 @@ mod world;
 
 pub use answer::Answer;
 pub use budgets::{BudgetLimits, Rate};
-pub use explain::{Explanation, Question, Step, explain};
+pub use explain::{Explanation, Question, Step, Verdict, explain};
 pub use form::{Form, FormError};
 pub use meters::Meters;
 pub use refusal::{Hint, Refusal};

@@ -97,20 +97,10 @@ impl Refusal {
 
     /// A denial by policy, told as far as the trust domain allows.
     pub fn denial(denial: Denial, explain: Explain) -> Self {
-        let inside = denial.mismatch.map(hint_of).unwrap_or_default();
-        let outside = match explain {
-            Explain::None => None,
-            Explain::Mismatch => Some(Hint {
-                rule: None,
-                wanted: None,
-                hint: None,
-                ..inside.clone()
-            }),
-            Explain::Full => Some(inside.clone()),
-        };
+        let shown = denial.mismatch.as_ref().and_then(|mismatch| mismatch.shown(explain));
         Self {
-            outside: outside.filter(|hint| hint.field.is_some()),
-            inside,
+            outside: shown.map(hint_of),
+            inside: denial.mismatch.map(hint_of).unwrap_or_default(),
             roles: denial.roles,
             ..Self::of(denial.reason)
         }

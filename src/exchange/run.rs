@@ -6,7 +6,10 @@
 //! the policy is mended; and no credential exists before the ledger holds the
 //! record of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
@@ -15,12 +18,13 @@ use crate::{
         clock::{Clock, Moment},
         random::{self, Random},
     },
-    evidence::{self, Identity, Rejection, TrustDomain},
+    evidence::{self, Entry as Candidate, Identity, TrustDomain},
     jose::Compact,
-    ledger::{Entry, Guard, Lease, Ledger, LedgerError, SingleUse, Switch, Switches},
+    keys::Snapshot,
+    ledger::{Entry, Fence, Lease, Ledger, LedgerError, SingleUse, Switch, Switches},
     mint,
     model::{Reason, RequestId},
-    policy::{Ask, Grant},
+    policy::{Ask, Explain, Grant},
     signing::Signing,
 };
 
@@ -34,6 +38,11 @@ use super::{
     request::{Caller, ExchangeRequest},
     world::World,
 };
+
+/// Seconds after which a caller may ask again when an issuer's keys are missing.
+const RETRY_ISSUER: u64 = 5;
+/// Seconds after which a caller may ask again when the ledger is in trouble.
+const RETRY_LEDGER: u64 = 2;
 
 /// How long a used token is remembered after it has expired, beyond any leeway:
 /// a clock that steps back a little must not make it usable again.
@@ -60,6 +69,8 @@ pub struct Parts {
 /// The use case, ready to run.
 pub struct Exchange {
     world: ArcSwap<World>,
+    /// How often the world was replaced.
+    replaced: Arc<AtomicU64>,
     ledger: Arc<dyn Ledger>,
     signing: Arc<Signing>,
     clock: Arc<dyn Clock>,
@@ -86,6 +97,7 @@ impl Exchange {
     pub fn new(parts: Parts) -> Self {
         Self {
             world: ArcSwap::from_pointee(parts.world),
+            replaced: Arc::default(),
             ledger: parts.ledger,
             signing: parts.signing,
             clock: parts.clock,
@@ -100,9 +112,11 @@ impl Exchange {
         self.world.load_full()
     }
 
-    /// Swaps in a new world, whole.
+    /// Swaps in a new world, whole. Exchanges that were decided under the old
+    /// one and are not recorded yet begin again.
     pub fn replace(&self, world: World) {
         self.world.store(Arc::new(world));
+        Fence::advance(&self.replaced);
     }
 
     /// A fresh request id.
@@ -124,9 +138,7 @@ impl Exchange {
         // A plan that changes under an exchange is rare; one that changes under
         // it again and again is a fault that the caller may retry.
         for _ in 0..3 {
-            let world = self.world();
-            story.under(&world);
-            match self.steps(&world, &request, &mut story).await {
+            match self.steps(&request, &mut story).await {
                 Ok(answer) => return answer,
                 Err(Stop::Refused(refusal)) => return self.refuse(story, *refusal).await,
                 Err(Stop::Replaced) => {}
@@ -139,24 +151,28 @@ impl Exchange {
     /// read the request within its limits.)
     async fn steps(
         &self,
-        world: &Arc<World>,
         request: &ExchangeRequest,
         story: &mut Story<'_>,
     ) -> Result<Answer, Stop> {
         let now = story.now;
-        let switches = self.ledger.switches();
+        // The fence is taken before the world is read: a commit that finds it
+        // unmoved was decided by the plan in force.
+        let fence = Fence::take(&self.replaced);
+        let world = self.world();
+        story.under(&world);
 
         // 2. The unverified issuer picks configured trust domains, and nothing else.
         let unverified = Compact::parse(&request.evidence, world.max_token)
             .map_err(|fault| Refusal::of(fault.reason()))?;
         let candidates = world.registry.candidates(&unverified);
         if candidates.is_empty() {
-            return Err(Refusal::of(Reason::IssuerUnknown).into());
+            let rejection = world.registry.refusal(&unverified);
+            return Err(Refusal::evidence(rejection, Explain::None).into());
         }
 
         // 3. and 4. Keys from memory, at most one shared refresh; evidence becomes
         // an identity.
-        let identity = self.verify(world, request, candidates, &switches, now).await?;
+        let identity = self.verify(&world, request, candidates, now).await?;
         story.known(Known::of(&identity));
 
         // 5. The identity and the ask become a grant.
@@ -170,8 +186,7 @@ impl Exchange {
         let explain = world.explain(identity.trust_domain().name.as_str());
         let grant = (world.policy)
             .decide(identity, &ask, now)
-            .map_err(|denial| Refusal::denial(denial, explain))?;
-        stopped_by(&switches, &grant)?;
+            .map_err(|refused| Refusal::denial(refused.denial, explain))?;
 
         // 6. Budgets.
         self.budgets.spend(&grant, self.clock.uptime())?;
@@ -182,34 +197,28 @@ impl Exchange {
             .ok_or_else(|| Refusal::of(Reason::SigningUnavailable))?;
 
         // 7. Single use, lease and audit record: one transaction, durable before
-        // anything leaves. The guard makes it fail if a kill switch was thrown.
-        if !Arc::ptr_eq(world, &self.world.load()) {
-            return Err(Stop::Replaced);
-        }
+        // anything leaves. It fails if a kill switch stops the lease, or if the
+        // plan was replaced since the fence was taken.
         let id = story.id.to_string();
         let until = now.plus(grant.ttl().duration());
         let scope = scope_of(&grant);
         let entry = Entry {
-            guard: Some(Guard { epoch: switches.epoch }),
             single_use: single_use(&grant),
             lease: Some(lease(&grant, &id, until)),
             audit: story.issued(&grant, &id, &scope, until),
+            fence: Some(fence),
         };
-        if let Err(fault) = self.ledger.commit(entry).await {
-            return Err(match fault {
-                LedgerError::Changed => Stop::Replaced,
-                fault => unrecorded(&fault).into(),
-            });
-        }
+        self.ledger.commit(entry).await.map_err(|fault| match fault {
+            LedgerError::Changed => Stop::Replaced,
+            fault => unrecorded(&fault).into(),
+        })?;
 
         // 8. The grant, by value, becomes the credential.
         let target = Arc::clone(grant.target());
         let namespace = only_namespace(&grant);
-        let rule = grant.rule().clone();
-        let trust_domain = grant.identity().trust_domain().name.clone();
+        self.meters.issued(&grant);
         let credential = mint::self_hosted(grant, &id, world.issuer.as_str(), &key, now)
             .map_err(|_| Refusal::of(Reason::Internal))?;
-        self.meters.issued(&trust_domain, &rule, &target.name);
 
         // 9. The answer.
         let token = std::str::from_utf8(credential.secret().expose())
@@ -226,27 +235,27 @@ impl Exchange {
     }
 
     /// Tries the candidates in turn: several trust domains may share an issuer
-    /// string, and only the keys tell them apart.
+    /// string, and only their keys and tenants tell them apart.
     async fn verify(
         &self,
         world: &World,
         request: &ExchangeRequest,
-        candidates: &[Arc<TrustDomain>],
-        switches: &Switches,
+        candidates: &[Candidate],
         now: Moment,
     ) -> Result<Identity, Refusal> {
+        let switches = self.ledger.switches();
         let mut nearest: Option<Refusal> = None;
-        for domain in candidates {
-            if is_stopped(switches, domain) {
-                nearest.get_or_insert_with(|| Refusal::of(Reason::Disabled));
-                continue;
-            }
-            let refusal = match self.verify_under(request, domain, world.max_token, now).await {
+        for candidate in candidates {
+            let attempt = match is_stopped(&switches, &candidate.domain) {
+                true => Err(Refusal::of(Reason::Disabled)),
+                false => self.verify_under(world, request, candidate, now).await,
+            };
+            let refusal = match attempt {
                 Ok(identity) => return Ok(identity),
                 Err(refusal) => refusal,
             };
             // Told is the refusal that got furthest: a signature that verified
-            // says more than another domain's unknown key.
+            // says more than another trust domain's unknown key.
             let further = |old: &Refusal| refusal.outside.is_some() && old.outside.is_none();
             if nearest.as_ref().is_none_or(further) {
                 nearest = Some(refusal);
@@ -257,37 +266,37 @@ impl Exchange {
 
     async fn verify_under(
         &self,
+        world: &World,
         request: &ExchangeRequest,
-        domain: &Arc<TrustDomain>,
-        max_token: usize,
+        candidate: &Candidate,
         now: Moment,
     ) -> Result<Identity, Refusal> {
-        let attempt = || {
-            let keys = domain.keys.snapshot();
-            let verdict = Compact::parse(&request.evidence, max_token)
-                .map_err(|fault| Rejection::early(fault.reason()))
-                .and_then(|token| {
-                    evidence::verify(token, request.evidence_type, domain, &keys, now)
-                });
-            (keys, verdict)
+        let Candidate { domain, keys } = candidate;
+        let explain = world.explain(domain.name.as_str());
+        let attempt = |snapshot: &Snapshot| {
+            let token = Compact::parse(&request.evidence, world.max_token)
+                .map_err(|fault| Refusal::of(fault.reason()))?;
+            evidence::authenticate(token, domain, snapshot)
+                .map_err(|refused| Refusal::evidence(refused.rejection, explain))
         };
-        let explain = self.world.load().explain(domain.name.as_str());
-        let (keys, mut verdict) = attempt();
-        let usable = domain.keys.usable(now);
+        let seen = keys.snapshot();
+        let mut authentic = attempt(&seen);
         // A new key, or new key material under an old kid: worth one look, which
         // all requests share and which the cool-down bounds.
-        let worth_a_look = !usable
-            || matches!(&verdict, Err(rejection) if matches!(
-                rejection.reason,
+        let worth_a_look = !keys.usable(now)
+            || matches!(&authentic, Err(refusal) if matches!(
+                refusal.reason,
                 Reason::KeyUnknown | Reason::SignatureInvalid
             ));
-        if worth_a_look && domain.keys.refresh_for_token(&keys).await {
-            verdict = attempt().1;
+        if worth_a_look && keys.refresh_for_token(&seen).await {
+            authentic = attempt(&keys.snapshot());
         }
-        if !domain.keys.usable(now) {
-            return Err(Refusal::later(Reason::IssuerUnavailable, 5));
+        if !keys.usable(now) {
+            return Err(Refusal::later(Reason::IssuerUnavailable, RETRY_ISSUER));
         }
-        verdict.map_err(|rejection| Refusal::evidence(rejection, explain))
+        authentic?
+            .judge(request.evidence_type, now)
+            .map_err(|rejection| Refusal::evidence(rejection, explain))
     }
 
     /// Records a refusal and answers it. What cannot be recorded is answered as
@@ -295,10 +304,10 @@ impl Exchange {
     async fn refuse(&self, story: Story<'_>, refusal: Refusal) -> Answer {
         self.meters.refused(refusal.reason, story.trust_domain());
         let entry = Entry {
-            guard: None,
             single_use: None,
             lease: None,
             audit: story.refused(&refusal),
+            fence: None,
         };
         let grant = story.grant_type();
         match self.ledger.commit(entry).await {
@@ -311,38 +320,21 @@ impl Exchange {
 fn unrecorded(fault: &LedgerError) -> Refusal {
     match fault {
         LedgerError::Replayed => Refusal::of(Reason::TokenReplayed),
+        LedgerError::Disabled(_) => Refusal::of(Reason::Disabled),
         LedgerError::Changed => Refusal::of(Reason::Overloaded),
-        LedgerError::Unavailable(_) => Refusal::later(Reason::LedgerUnavailable, 2),
+        LedgerError::Unavailable(_) => Refusal::later(Reason::LedgerUnavailable, RETRY_LEDGER),
     }
 }
 
-/// Whether evidence of this trust domain is not even looked at.
+/// Whether evidence of this trust domain is not even looked at, nor its issuer
+/// contacted. (The commit compares everything else.)
 fn is_stopped(switches: &Switches, domain: &TrustDomain) -> bool {
     if switches.on.is_empty() {
         return false;
     }
-    switches.on.contains(&Switch::TrustDomain(domain.name.to_string()))
-        || (domain.issuer_name())
-            .is_some_and(|issuer| switches.on.contains(&Switch::Issuer(issuer.to_owned())))
-}
-
-fn stopped_by(switches: &Switches, grant: &Grant) -> Result<(), Refusal> {
-    if switches.on.is_empty() {
-        return Ok(());
-    }
-    let identity = grant.identity();
-    let stops = [
-        Switch::Subject(identity.subject().to_owned()),
-        Switch::Target(grant.target().name.to_string()),
-        Switch::Rule {
-            trust_domain: identity.trust_domain().name.to_string(),
-            rule: grant.rule().to_string(),
-        },
-    ];
-    if stops.iter().any(|stop| switches.on.contains(stop)) {
-        return Err(Refusal::of(Reason::Disabled));
-    }
-    Ok(())
+    let issuer = domain.issuer().map(|issuer| Switch::Issuer(issuer.to_owned()));
+    let domain = Switch::TrustDomain(domain.name.to_string());
+    switches.on.contains(&domain) || issuer.is_some_and(|issuer| switches.on.contains(&issuer))
 }
 
 fn single_use(grant: &Grant) -> Option<SingleUse> {
@@ -361,6 +353,7 @@ fn lease(grant: &Grant, id: &str, expires_at: Moment) -> Lease {
         id: id.to_owned(),
         target: grant.target().name.to_string(),
         subject: identity.subject().to_owned(),
+        issuer: identity.trust_domain().issuer().map(str::to_owned),
         trust_domain: identity.trust_domain().name.to_string(),
         rule: grant.rule().to_string(),
         expires_at,

@@ -22,7 +22,7 @@ pub struct World {
     /// Who is trusted.
     pub registry: Registry,
     /// What they may have.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Most bytes of a token.
     pub max_token: usize,
 }
