@@ -93,7 +93,7 @@ fn known(keys: &[Key]) -> impl Iterator<Item = &str> + Clone {
 }
 
 /// The value of an entry; an entry without one is reported at its key.
-fn value_of(entry: &Entry, kind: &Kind, report: &mut Report) -> Option<Checked> {
+pub(super) fn value_of(entry: &Entry, kind: &Kind, report: &mut Report) -> Option<Checked> {
     if let Kind::Reserved(why) = kind {
         report.error(entry.key_span, Code::NotSupported, *why);
         return None;

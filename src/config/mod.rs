@@ -11,9 +11,16 @@ pub mod check;
 pub mod checked;
 pub mod diagnostic;
 pub mod document;
+mod load;
+mod plan;
+mod reload;
 pub mod roles;
 mod scalar;
 pub mod schema;
+pub mod trust_domain;
 pub mod yaml;
 
+pub use broker::Broker;
 pub use diagnostic::{Code, Diagnostic, Severity, SourceFile, Span, Style};
+pub use plan::{Domain, Plan};
+pub use reload::{Change, Reload};

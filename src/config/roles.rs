@@ -65,16 +65,14 @@ const ROLE: Object = Object {
     ],
 };
 
-/// A role, and where it stands.
-pub struct PlacedRole {
-    /// The role.
-    pub role: Role,
-    /// Its line.
-    pub line: u32,
+/// Holds a document of roles against its shape alone, where the targets are
+/// not known for certain.
+pub fn check(document: &mut Document) {
+    document.spec(&ROLES);
 }
 
 /// Reads a document of roles. Problems are put into its report.
-pub fn read(document: &mut Document, targets: &[Arc<Target>]) -> Vec<PlacedRole> {
+pub fn read(document: &mut Document, targets: &[Arc<Target>]) -> Vec<Role> {
     let Some(spec) = document.spec(&ROLES) else {
         return Vec::new();
     };
@@ -109,13 +107,12 @@ pub fn read(document: &mut Document, targets: &[Arc<Target>]) -> Vec<PlacedRole>
                 .warning(fields.key_span("maxTtl"), Code::InvalidValue, message)
                 .help = Some(help);
         }
-        all.push(PlacedRole {
-            role: Role {
-                name,
-                target: target.name.clone(),
-                permissions,
-                max_ttl: asked.map_or(target.max_ttl, |asked| asked.min(target.max_ttl)),
-            },
+        all.push(Role {
+            name,
+            target: target.name.clone(),
+            permissions,
+            max_ttl: asked.map_or(target.max_ttl, |asked| asked.min(target.max_ttl)),
+            file: report.file().path.as_str().into(),
             line: span.line,
         });
     }

@@ -19,7 +19,7 @@ fn targets() -> Vec<Arc<Target>> {
     })]
 }
 
-fn read_text(spec: &str) -> (Vec<PlacedRole>, Vec<Diagnostic>) {
+fn read_text(spec: &str) -> (Vec<Role>, Vec<Diagnostic>) {
     let text =
         format!("apiVersion: assay/v1\nkind: Roles\nmetadata: {{ name: payments }}\nspec:\n{spec}");
     let mut document = Document::read("payments.yaml", text.as_bytes()).unwrap();
@@ -60,10 +60,10 @@ fn roles_are_read_with_their_permissions() {
             .collect()
     };
     assert_eq!(permissions(0), ["payments:write", "orders:read"]);
-    assert_eq!(roles[0].role.max_ttl.to_string(), "30m");
+    assert_eq!(roles[0].max_ttl.to_string(), "30m");
     assert_eq!(roles[0].line, 7);
     assert_eq!(permissions(1), ["temporal-system:admin"]);
-    assert_eq!(roles[1].role.max_ttl.to_string(), "1h");
+    assert_eq!(roles[1].max_ttl.to_string(), "1h");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_17_a_lifetime_beyond_the_targets_is_cut_and_said() {
         "      namespaces: { payments: read }\n      maxTtl: 2h\n",
     ));
     assert_eq!(found[0].severity, Severity::Warning);
-    assert_eq!(roles[0].role.max_ttl.to_string(), "1h");
+    assert_eq!(roles[0].max_ttl.to_string(), "1h");
 }
 
 #[test]

@@ -6,7 +6,22 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::shape::{Form, Key, Kind, MAX_CEL, MAX_TEXT, Object};
+use super::{
+    broker::BROKER,
+    document::{API_VERSION, DocumentKind, METADATA},
+    roles::ROLES,
+    trust_domain::{
+        fields::{Purpose, names_of, value_kind},
+        shape,
+    },
+};
+use crate::{
+    evidence::{PRESETS, Preset},
+    model::{
+        FieldKind,
+        shape::{Form, Key, Kind, MAX_CEL, MAX_TEXT, Object},
+    },
+};
 
 /// The dialect that is written.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -87,3 +102,107 @@ fn text(form: Form) -> Value {
     }
     schema
 }
+
+/// The schema of every document: what `assay schema` prints. The kind picks
+/// the part that holds.
+pub fn all() -> Value {
+    let kinds: Vec<_> = DocumentKind::ALL.iter().map(|k| k.as_str()).collect();
+    let branches: Vec<_> = DocumentKind::ALL
+        .iter()
+        .map(|kind| {
+            json!({
+                "if": { "properties": { "kind": { "const": kind.as_str() } } },
+                "then": { "$ref": format!("#/$defs/{}", kind.as_str()) },
+            })
+        })
+        .collect();
+    let definitions: Map<String, Value> = DocumentKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str().to_owned(), envelope(*kind)))
+        .collect();
+    json!({
+        "$schema": DIALECT,
+        "title": "Assay configuration",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": { "kind": { "enum": kinds } },
+        "allOf": branches,
+        "$defs": definitions,
+    })
+}
+
+/// The schema of one kind of document, on its own.
+pub fn document(kind: DocumentKind) -> Value {
+    let mut schema = envelope(kind);
+    schema["$schema"] = json!(DIALECT);
+    schema["title"] = json!(format!("Assay {}", kind.as_str()));
+    schema
+}
+
+fn envelope(kind: DocumentKind) -> Value {
+    let spec = match kind {
+        DocumentKind::Broker => object(&BROKER),
+        DocumentKind::Roles => object(&ROLES),
+        DocumentKind::TrustDomain => trust_domain(),
+    };
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": { "const": API_VERSION, "description": "The version of the format." },
+            "kind": { "const": kind.as_str(), "description": "What the document is about." },
+            "metadata": object(&METADATA),
+            "spec": spec,
+        },
+    })
+}
+
+/// A trust domain has exactly one source, and each source has fields of its own.
+fn trust_domain() -> Value {
+    let mut schema = object(shape::any());
+    let one: Vec<_> = PRESETS
+        .iter()
+        .map(|p| json!({ "required": [p.name] }))
+        .collect();
+    schema["oneOf"] = json!(one);
+    let fields: Vec<_> = PRESETS
+        .iter()
+        .map(|preset| {
+            let patterns = fields(preset, Purpose::Pattern);
+            let given = fields(preset, Purpose::Given);
+            json!({
+                "if": { "required": [preset.name] },
+                "then": { "properties": {
+                    "forbid": patterns,
+                    "rules": { "items": { "properties": { "match": patterns } } },
+                    "tests": { "items": { "properties": { "allow": given, "deny": given } } },
+                } },
+            })
+        })
+        .collect();
+    schema["allOf"] = json!(fields);
+    schema
+}
+
+/// The fields of a source, as rules or tests write them.
+fn fields(preset: &Preset, purpose: Purpose) -> Value {
+    let mut properties = Map::new();
+    for field in preset.fields {
+        let kind = self::kind(value_kind(field.kind, purpose));
+        // The free claims of a generic source stand under one key.
+        let mut schema = match field.kind {
+            FieldKind::Any => json!({ "type": "object", "additionalProperties": kind }),
+            _ => kind,
+        };
+        schema["description"] = json!(field.doc);
+        for name in names_of(preset, field.name) {
+            properties.insert(name.to_owned(), schema.clone());
+        }
+    }
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

@@ -75,6 +75,38 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Writes a form in which two trees are the same bytes if they say the
+    /// same: keys sorted, comments and places left out.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        let put = |out: &mut Vec<u8>, mark: u8, text: &str| {
+            out.push(mark);
+            out.extend(text.len().to_be_bytes());
+            out.extend(text.as_bytes());
+        };
+        match &self.value {
+            // Quotes tell a flag or number from a text only where a key takes
+            // either; there, `"1"` and `1` are different.
+            Value::Scalar { text, plain } => put(out, if *plain { b'p' } else { b's' }, text),
+            Value::List(items) => {
+                out.push(b'[');
+                items.iter().for_each(|item| item.write_canonical(out));
+                out.push(b']');
+            }
+            Value::Map(entries) => {
+                let mut sorted: Vec<_> = entries.iter().collect();
+                sorted.sort_by(|a, b| a.key.cmp(&b.key));
+                out.push(b'{');
+                for entry in sorted {
+                    put(out, b'k', &entry.key);
+                    entry.value.write_canonical(out);
+                }
+                out.push(b'}');
+            }
+        }
+    }
+}
+
 /// Whether a plain scalar says "no value".
 pub fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
