@@ -70,7 +70,7 @@ impl Form {
     }
 
     /// All values that are not empty of a parameter, in the order sent.
-    pub fn all<'f, 'n: 'f>(&'f self, name: &'n str) -> impl Iterator<Item = &'f str> + 'f {
+    pub fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
         self.iter()
             .filter(move |(n, v)| *n == name && !v.is_empty())
             .map(|(_, v)| v)
