@@ -103,6 +103,21 @@ pub fn keys(preset: &Preset) -> Snapshot {
     key_set(preset, &keys)
 }
 
+/// The same, and beside each key one that nobody has.
+pub fn keys_two_of_each(preset: &Preset) -> Snapshot {
+    let names = ["ES256", "RS256"];
+    let usable = names.iter().filter(|name| {
+        let algorithm = Algorithm::from_name(name);
+        algorithm.is_some_and(|a| preset.algorithms.contains(&a))
+    });
+    let mut all: Vec<_> = usable
+        .clone()
+        .map(|name| (Some(*name), key(name)))
+        .collect();
+    all.extend(usable.map(|name| (Some("spare"), stranger(name))).take(1));
+    key_set(preset, &all)
+}
+
 /// A text setting.
 pub fn text(text: &str) -> Setting {
     Setting::Text(text.to_owned())
