@@ -157,7 +157,9 @@ impl<'t> Group<'t> {
         match job {
             Job::Commit(entry) => self.commit(entry),
             Job::Switch { switch, on, audit } => self.switch(switch, *on, audit),
-            Job::Keys(changes) => rows::save_keys(self.transaction, changes).map(|ok| Ok(ok.into())),
+            Job::Keys(changes) => {
+                rows::save_keys(self.transaction, changes).map(|ok| Ok(ok.into()))
+            }
             Job::Forget { keys, before } => self.forget(keys, *before).map(Ok),
         }
     }
@@ -191,7 +193,8 @@ impl<'t> Group<'t> {
         // The digest has a fixed length, so the pair is unambiguous.
         self.key.clear();
         self.key.extend_from_slice(&single_use.digest);
-        self.key.extend_from_slice(single_use.trust_domain.as_bytes());
+        self.key
+            .extend_from_slice(single_use.trust_domain.as_bytes());
         let inserted = self
             .insert_used
             .execute((&self.key[..], single_use.until.millis()))?;

@@ -232,8 +232,8 @@ impl<'q> Filter<'q> {
     }
 
     fn matches(&self, at: Moment, json: &[u8]) -> bool {
-        let in_time = self.since.is_none_or(|since| at >= since)
-            && self.until.is_none_or(|until| at < until);
+        let in_time =
+            self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until);
         if !in_time || self.members.is_empty() {
             return in_time;
         }

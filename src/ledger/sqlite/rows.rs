@@ -13,8 +13,7 @@ use crate::{
 
 /// Reads all switches. In one transaction with whatever read the epoch.
 pub(super) fn switches(connection: &Connection, epoch: u64) -> rusqlite::Result<Switches> {
-    let mut statement =
-        connection.prepare_cached("SELECT kind, trust_domain, name FROM switch")?;
+    let mut statement = connection.prepare_cached("SELECT kind, trust_domain, name FROM switch")?;
     let on = statement
         .query_map((), |row| {
             let kind: String = row.get(0)?;
@@ -73,12 +72,9 @@ pub(super) fn keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> 
 
 /// Makes all of these changes, or none and answers false if the store is not
 /// as one of them says.
-pub(super) fn save_keys(
-    connection: &Connection,
-    changes: &[KeyChange],
-) -> rusqlite::Result<bool> {
-    let mut find =
-        connection.prepare_cached("SELECT phase FROM signing_key WHERE target = ?1 AND kid = ?2")?;
+pub(super) fn save_keys(connection: &Connection, changes: &[KeyChange]) -> rusqlite::Result<bool> {
+    let mut find = connection
+        .prepare_cached("SELECT phase FROM signing_key WHERE target = ?1 AND kid = ?2")?;
     for KeyChange { was, record } in changes {
         let found: Option<String> = find
             .query_row((record.target.as_str(), &record.kid), |row| row.get(0))

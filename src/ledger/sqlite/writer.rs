@@ -147,11 +147,7 @@ impl Writer {
     }
 
     /// Takes what waits, up to a group's size or the end.
-    fn gather(
-        &mut self,
-        first: Message,
-        queue: &Receiver<Message>,
-    ) -> Option<oneshot::Sender<()>> {
+    fn gather(&mut self, first: Message, queue: &Receiver<Message>) -> Option<oneshot::Sender<()>> {
         let mut next = first;
         loop {
             match next {
