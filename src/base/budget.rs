@@ -47,7 +47,9 @@ impl Buckets {
         let interval = micros(interval).max(1);
         let sets = slots.div_ceil(WAYS).max(1);
         Self {
-            sets: std::iter::repeat_with(Default::default).take(sets).collect(),
+            sets: std::iter::repeat_with(Default::default)
+                .take(sets)
+                .collect(),
             hasher: RandomState::new(),
             interval,
             capacity: interval.saturating_mul(u64::from(burst.max(1))),
@@ -72,7 +74,11 @@ impl Buckets {
                 return Err(Duration::from_micros(over));
             }
             // A bucket that is shared stays its owner's.
-            let owner = if word >> TAG_BITS <= now { tag } else { word & TAG_MASK };
+            let owner = if word >> TAG_BITS <= now {
+                tag
+            } else {
+                word & TAG_MASK
+            };
             let new = next << TAG_BITS | owner;
             if slot
                 .compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed)
@@ -145,7 +151,9 @@ mod tests {
     fn an_idle_bucket_holds_no_more_than_its_burst() {
         let buckets = Buckets::new(64, 1000, 5);
         let later = Duration::from_secs(3600);
-        let granted = (0..100).filter(|_| buckets.take(b"a", later).is_ok()).count();
+        let granted = (0..100)
+            .filter(|_| buckets.take(b"a", later).is_ok())
+            .count();
         assert_eq!(granted, 5);
     }
 
@@ -173,7 +181,10 @@ mod tests {
     fn a_full_table_shares_and_never_forgets_a_debt() {
         let buckets = Buckets::new(WAYS, 1, 1);
         let keys: Vec<[u8; 2]> = (0..1000_u16).map(u16::to_be_bytes).collect();
-        let granted = keys.iter().filter(|k| buckets.take(*k, SECOND).is_ok()).count();
+        let granted = keys
+            .iter()
+            .filter(|k| buckets.take(*k, SECOND).is_ok())
+            .count();
         assert_eq!(granted, WAYS);
         assert!(buckets.take(&[0, 0], SECOND).is_err());
     }

@@ -88,7 +88,11 @@ impl Door {
     }
 
     /// Lets a connection in for as long as the guest is kept.
-    pub(super) fn enter(self: &Arc<Self>, key: AddressKey, uptime: Duration) -> Result<Guest, Full> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        key: AddressKey,
+        uptime: Duration,
+    ) -> Result<Guest, Full> {
         {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             if open.total >= self.total {
@@ -119,7 +123,11 @@ pub(super) struct Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut open = self.door.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .door
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
         // Entries of zero go, or the map would remember every address ever seen.
         match open.by_address.get_mut(&self.key) {

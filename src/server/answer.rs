@@ -98,7 +98,9 @@ pub(super) fn closing(headers: &mut HeaderMap) {
 
 /// What a HEAD request gets: the same head, no body.
 pub(super) fn without_body(mut reply: Reply) -> Reply {
-    let length = hyper::body::Body::size_hint(reply.body()).exact().unwrap_or(0);
+    let length = hyper::body::Body::size_hint(reply.body())
+        .exact()
+        .unwrap_or(0);
     reply
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::exchange::Form;
+use super::form::Form;
 use crate::{
     base::BoxFuture,
     model::{OAuthError, Reason, RequestId},

@@ -59,7 +59,11 @@ impl Endpoint {
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-            .initial_stream_window_size(u32::try_from(limits.body).unwrap_or(u32::MAX >> 1).max(1 << 16))
+            .initial_stream_window_size(
+                u32::try_from(limits.body)
+                    .unwrap_or(u32::MAX >> 1)
+                    .max(1 << 16),
+            )
             .initial_connection_window_size(1 << 18)
             .max_send_buf_size(1 << 16)
             .keep_alive_interval(Some(limits.idle / 2))
@@ -142,12 +146,8 @@ impl Endpoint {
 
 /// Drives a connection, and closes it when it is idle for too long or when the
 /// server shuts down.
-async fn drive<C>(
-    served: C,
-    close: fn(Pin<&mut C>),
-    conn: &Conn,
-    mut phase: watch::Receiver<Phase>,
-) where
+async fn drive<C>(served: C, close: fn(Pin<&mut C>), conn: &Conn, mut phase: watch::Receiver<Phase>)
+where
     C: Future<Output = hyper::Result<()>>,
 {
     let limits: &Limits = &conn.shared.limits;

@@ -91,7 +91,10 @@ impl Counters {
             "Connections closed before a handshake, by the limit that was reached.",
             &[
                 (r#"{limit="connections"}"#, &self.refused_total),
-                (r#"{limit="connections_per_address"}"#, &self.refused_address),
+                (
+                    r#"{limit="connections_per_address"}"#,
+                    &self.refused_address,
+                ),
                 (r#"{limit="connection_rate"}"#, &self.refused_rate),
             ],
         );

@@ -82,7 +82,8 @@ impl Framing {
 
     /// Whether a head has begun and not ended.
     pub(super) fn is_in_head(&self) -> bool {
-        self.state == State::Headers || (self.state == State::Start && (self.length > 0 || self.after_cr))
+        self.state == State::Headers
+            || (self.state == State::Start && (self.length > 0 || self.after_cr))
     }
 
     /// Whether nothing more can be read from this connection.
@@ -179,7 +180,10 @@ impl Framing {
             return Err(Offence);
         }
         if is_length {
-            if self.body_length.is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            if self.body_length.is_some()
+                || value.is_empty()
+                || !value.iter().all(u8::is_ascii_digit)
+            {
                 return Err(Offence);
             }
             let digits = std::str::from_utf8(value).map_err(|_| Offence)?;
@@ -196,7 +200,10 @@ impl Framing {
     fn chunk_size(&self) -> Result<u64, Offence> {
         let seen = self.line.get(..self.length.min(LOOK)).unwrap_or_default();
         let digits = seen.split(|b| *b == b';').next().unwrap_or_default();
-        if digits.is_empty() || digits.len() > CHUNK_DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
+        if digits.is_empty()
+            || digits.len() > CHUNK_DIGITS
+            || !digits.iter().all(u8::is_ascii_hexdigit)
+        {
             return Err(Offence);
         }
         let digits = std::str::from_utf8(digits).map_err(|_| Offence)?;
@@ -241,7 +248,8 @@ mod tests {
             "Content-Length: 5\r\n\r\nhello".into(),
             "content-length:0\r\n\r\n".into(),
             "Content-Length: 5\r\n\r\n\r\n\0\n\r".into(),
-            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\na;x=y\r\n0123456789\r\n0\r\n\r\n".into(),
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\na;x=y\r\n0123456789\r\n0\r\n\r\n"
+                .into(),
             format!("X-Long: {}\r\n\r\n", "y".repeat(4000)),
             format!("{}: y\r\n\r\n", "X".repeat(4000)),
         ] {

@@ -29,7 +29,9 @@ const MAX_DETAIL: usize = 256;
 pub(super) fn answer<B>(conn: &Conn, request: &Request<B>, id: RequestId) -> Reply {
     let shared = &conn.shared;
     let path = request.uri().path();
-    let check = path.strip_prefix("/readyz/").filter(|name| !name.is_empty());
+    let check = path
+        .strip_prefix("/readyz/")
+        .filter(|name| !name.is_empty());
     if check.is_none() && !matches!(path, "/livez" | "/readyz" | "/metrics") {
         return answer::refusal(Tongue::Text, Reason::NotFound, id);
     }
@@ -38,7 +40,9 @@ pub(super) fn answer<B>(conn: &Conn, request: &Request<B>, id: RequestId) -> Rep
         return answer::allow(reply, "GET, HEAD");
     }
     let query = request.uri().query().unwrap_or_default();
-    let is_verbose = query.split('&').any(|p| p == "verbose" || p.starts_with("verbose="));
+    let is_verbose = query
+        .split('&')
+        .any(|p| p == "verbose" || p.starts_with("verbose="));
     match path {
         "/livez" => answer::text(200, "ok\n".into(), id),
         "/metrics" => {

@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn a_full_descriptor_table_is_not_the_connections_fault() {
-        assert!(is_of_the_connection(&io::ErrorKind::ConnectionAborted.into()));
+        assert!(is_of_the_connection(
+            &io::ErrorKind::ConnectionAborted.into()
+        ));
         assert!(!is_of_the_connection(&io::Error::from_raw_os_error(24)));
     }
 }

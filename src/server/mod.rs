@@ -17,9 +17,8 @@ mod answer;
 pub mod app;
 mod connection;
 mod counters;
-pub mod broker;
 mod drain;
-
+pub mod form;
 mod framing;
 mod health;
 pub mod limits;
@@ -43,10 +42,9 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
-    broker::{Broker, Outside, StartError},
     app::{AdminRequest, Answer, App, Check, Peer},
     drain::{Stop, stop_signal},
-
+    form::{Form, FormError},
     limits::{Limits, Rate},
     shared::Kind,
     tls::{Certificates, TlsError, TlsFiles},
@@ -209,7 +207,10 @@ impl Server {
 
     /// The address that a listener got.
     pub fn address(&self, kind: Kind) -> Option<SocketAddr> {
-        self.bound.iter().find(|b| b.kind == kind).map(|b| b.address)
+        self.bound
+            .iter()
+            .find(|b| b.kind == kind)
+            .map(|b| b.address)
     }
 
     /// The URL of each listener by its name.
@@ -245,7 +246,10 @@ impl Server {
             .is_ok();
         if !is_clean {
             let open = self.shared.counters.open.get();
-            tracing::warn!(open, "shutting down: cutting connections that are still at work");
+            tracing::warn!(
+                open,
+                "shutting down: cutting connections that are still at work"
+            );
             self.phase.send_replace(Phase::Abort);
             self.phase.closed().await;
         }
@@ -336,7 +340,10 @@ impl fmt::Debug for Server {
 /// Takes new certificates as they come; says once what is wrong with bad ones.
 async fn watch_certificates(certificates: Vec<Arc<Certificates>>, shared: Arc<Shared>) {
     let mut said = String::new();
-    let pause = shared.limits.certificate_check.max(Duration::from_millis(10));
+    let pause = shared
+        .limits
+        .certificate_check
+        .max(Duration::from_millis(10));
     loop {
         sleep(pause).await;
         for one in &certificates {

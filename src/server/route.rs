@@ -3,12 +3,12 @@
 //! Paths are compared as bytes: no decoding, no merging of slashes, no dots, so
 //! that there is one spelling of each.
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Version,
     header::{HOST, ORIGIN, RETRY_AFTER},
 };
 use hyper::body::Body;
-use bytes::Bytes;
 
 use super::{
     answer::{self, Reply, Tongue},
@@ -52,7 +52,11 @@ where
         }
     }
     drop(busy);
-    if is_head { answer::without_body(reply) } else { reply }
+    if is_head {
+        answer::without_body(reply)
+    } else {
+        reply
+    }
 }
 
 /// Refuses, and tells the application.
@@ -64,7 +68,9 @@ pub(super) fn refuse<B>(
     id: RequestId,
 ) -> Reply {
     let shared = &conn.shared;
-    shared.app.refused(reason, &conn.peer(request.headers()), id);
+    shared
+        .app
+        .refused(reason, &conn.peer(request.headers()), id);
     answer::refusal(tongue, reason, id)
 }
 
@@ -93,9 +99,7 @@ where
     let is_post = request.method() == Method::POST;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match (conn.kind, request.uri().path()) {
-        (Kind::Public, "/oauth2/token") if is_post => {
-            token::answer(conn, request, id).await
-        }
+        (Kind::Public, "/oauth2/token") if is_post => token::answer(conn, request, id).await,
         (Kind::Public, "/oauth2/token") => not_allowed(conn, request, tongue, "POST", id),
         (Kind::Public, path) if !is_read && read_only(path).is_some() => {
             not_allowed(conn, request, tongue, READ, id)
@@ -202,11 +206,19 @@ fn is_from_a_web_page<B>(request: &Request<B>) -> bool {
         .or_else(|| request.uri().authority().map(|a| a.as_str()))
         .unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
     });
-    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    let name = name
+        .strip_prefix('[')
+        .and_then(|n| n.strip_suffix(']'))
+        .unwrap_or(name);
     let is_address = name.parse::<std::net::IpAddr>().is_ok();
-    request.headers().contains_key(ORIGIN) || !(is_address || name.eq_ignore_ascii_case("localhost"))
+    request.headers().contains_key(ORIGIN)
+        || !(is_address || name.eq_ignore_ascii_case("localhost"))
 }
 
 #[cfg(test)]

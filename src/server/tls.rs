@@ -280,16 +280,17 @@ fn validity(path: &Path, leaf: &CertificateDer<'_>, now: Moment) -> Result<Momen
         let cert = ParsedCertificate::try_from(leaf).map_err(refused)?;
         let time = UnixTime::since_unix_epoch(time);
         let none = RootCertStore::empty();
-        let algorithms = aws_lc::default_provider().signature_verification_algorithms.all;
+        let algorithms = aws_lc::default_provider()
+            .signature_verification_algorithms
+            .all;
         match verify_server_cert_signed_by_trust_anchor(&cert, &none, &[], time, algorithms) {
             Err(rustls::Error::InvalidCertificate(error)) => Ok(Some(error)),
             Err(other) => Err(refused(other)),
             Ok(()) => Ok(None),
         }
     };
-    let moment = |time: UnixTime| {
-        Moment::from_secs(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
-    };
+    let moment =
+        |time: UnixTime| Moment::from_secs(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     let seconds = Duration::from_secs(u64::try_from(now.secs()).unwrap_or(0));
     match ask(seconds)? {
         Some(CertificateError::ExpiredContext { not_after, .. }) => Err(TlsError::Expired {

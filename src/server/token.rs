@@ -18,13 +18,11 @@ use tokio::time::timeout;
 use super::{
     answer::{self, Reply, Tongue},
     app::Answer,
+    form::{Form, FormError},
     route,
     shared::Conn,
 };
-use crate::{
-    exchange::{Form, FormError},
-    model::{Reason, RequestId},
-};
+use crate::model::{Reason, RequestId};
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
@@ -163,7 +161,9 @@ where
         account = None;
         let poll = reader.poll(Pin::new(body), cx);
         if poll.is_pending() && reader.len() > 0 {
-            account = shared.partial_bodies.add(reader.len(), shared.limits.partial_bodies);
+            account = shared
+                .partial_bodies
+                .add(reader.len(), shared.limits.partial_bodies);
             if account.is_none() {
                 return Poll::Ready(Err(Reason::Overloaded));
             }
@@ -171,7 +171,8 @@ where
         poll
     });
     let done = timeout(shared.limits.body_timeout, waiting).await;
-    done.unwrap_or(Err(Reason::RequestTimeout)).map(|()| reader.take())
+    done.unwrap_or(Err(Reason::RequestTimeout))
+        .map(|()| reader.take())
 }
 
 /// Collects a body. One that comes in one piece is not copied.
@@ -220,7 +221,11 @@ impl Reader {
     }
 
     fn take(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
     }
 }
 

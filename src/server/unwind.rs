@@ -3,9 +3,9 @@
 use std::{
     any::Any,
     future::Future,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    future::poll_fn,
     task::Poll,
 };
 
