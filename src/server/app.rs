@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::form::Form;
+use crate::exchange::Form;
 use crate::{
     base::BoxFuture,
     model::{OAuthError, Reason, RequestId},

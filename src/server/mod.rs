@@ -17,8 +17,8 @@ mod answer;
 pub mod app;
 mod connection;
 mod counters;
+pub mod broker;
 mod drain;
-pub mod form;
 mod framing;
 mod health;
 pub mod limits;
@@ -42,9 +42,10 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
+    broker::{Broker, Outside, StartError},
     app::{AdminRequest, Answer, App, Check, Peer},
     drain::{Stop, stop_signal},
-    form::{Form, FormError},
+
     limits::{Limits, Rate},
     shared::Kind,
     tls::{Certificates, TlsError, TlsFiles},

@@ -18,11 +18,14 @@ use tokio::time::timeout;
 use super::{
     answer::{self, Reply, Tongue},
     app::Answer,
-    form::{Form, FormError},
+
     route,
     shared::Conn,
 };
-use crate::model::{Reason, RequestId};
+use crate::{
+    exchange::{Form, FormError},
+    model::{Reason, RequestId},
+};
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
