@@ -1,155 +1,96 @@
-//! Our own keys: one set per target.
+//! Our own keys: one set for each target.
 //!
-//! SKELETON CONTRACT (owner: signing+mint)
+//! Temporal does not check who issued a token, so what keeps a token of one
+//! cluster from another is that each has a key of its own. Keys go from next
+//! (published, unused) to active (signs) to retiring (published, unused) to
+//! retired (withdrawn); `lifecycle` says when. They are stored sealed, and read
+//! without a lock: a signature or a key set costs one atomic load.
 
-use std::sync::Arc;
+mod lifecycle;
+mod rotation;
+mod seal;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
-    base::{BoxFuture, clock::Moment, secret::Secret},
+    base::clock::Moment,
     jose::Signer,
-    model::{Target, TargetName, TargetSigning},
+    model::{TargetName, TargetSigning},
 };
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// Published, not yet used.
-    Next,
-    /// Signs.
-    Active,
-    /// Published for verification of what it signed; signs no more.
-    Retiring,
-    /// Withdrawn.
-    Retired,
-}
-
-/// A stored key. The private part is sealed under the key-encryption key.
-#[derive(Clone)]
-pub struct KeyRecord {
-    pub target: TargetName,
-    pub kid: String,
-    pub signing: TargetSigning,
-    pub phase: Phase,
-    pub created_at: Moment,
-    /// When the current phase began.
-    pub since: Moment,
-    /// The public JWK text.
-    pub public_jwk: String,
-    /// AES-256-GCM: nonce, ciphertext, tag; bound to target and kid as associated data.
-    pub sealed: Vec<u8>,
-}
-
-/// The store could not be read or written.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("signing-key storage: {0}")]
-pub struct KeyStoreError(pub String);
-
-/// Where key records are kept. Implemented by the ledger.
-pub trait KeyStore: Send + Sync {
-    fn load_keys(&self) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
-    /// Inserts or replaces these records in one transaction (by target and kid), only if every record
-    /// that exists still has the given previous phase (compare and set); false if another process was first.
-    fn save_keys(&self, changes: Vec<KeyChange>) -> BoxFuture<'_, Result<bool, KeyStoreError>>;
-}
-
-/// One change to the store.
-#[derive(Clone)]
-pub struct KeyChange {
-    /// `None`: a new key.
-    pub was: Option<Phase>,
-    pub record: KeyRecord,
-}
-
-/// What rotation was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotate {
-    /// Publish a next key now (if there is none) and let it take over when it has been published long enough.
-    Schedule,
-    /// The active key is compromised: next takes over at once, the old one is withdrawn at once.
-    Compromised,
-}
-
-/// Our keys, read without a lock.
-pub struct Signing {
-    _private: (),
-}
+pub use rotation::{Rotate, Signing};
+pub use store::{KeyChange, KeyRecord, KeyStore, KeyStoreError, Phase};
 
 /// The key that signs for a target now.
 pub type ActiveKey = Arc<dyn Signer>;
 
-impl Signing {
-    /// Loads, unseals, makes the missing first keys, and advances what is due.
-    pub fn open(
-        _store: Arc<dyn KeyStore>,
-        _kek: Secret,
-        _clock: Arc<dyn crate::base::clock::Clock>,
-    ) -> BoxFuture<'static, Result<Arc<Self>, SigningError>> {
-        todo!()
-    }
-    /// Takes on a plan's targets (their refresh interval, lifetimes, longest TTL) and makes missing keys.
-    pub fn apply<'a>(
-        &'a self,
-        _targets: &'a [Arc<Target>],
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    /// Re-reads the store (another process may have rotated) and advances every phase that is due.
-    pub fn tick(&self) -> BoxFuture<'_, Result<(), SigningError>> {
-        todo!()
-    }
-    pub fn active(&self, _target: &TargetName) -> Option<ActiveKey> {
-        todo!()
-    }
-    /// The key set that the target's server reads, from memory: next, active and retiring keys.
-    pub fn jwks(&self, _target: &TargetName) -> Option<Bytes> {
-        todo!()
-    }
-    pub fn rotate<'a>(
-        &'a self,
-        _target: &'a TargetName,
-        _how: Rotate,
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    pub fn retire<'a>(
-        &'a self,
-        _target: &'a TargetName,
-        _kid: &'a str,
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    /// For `assay keys list`: records without secrets, with when the next phase is due.
-    pub fn list(&self) -> Vec<KeyView> {
-        todo!()
-    }
-}
+/// The broker's own key set. It signs nothing under its own name, and a set
+/// with a target's key in it would be a place where two targets meet.
+pub const BROKER_JWKS: &str = r#"{"keys":[]}"#;
 
 /// One key as shown to an administrator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyView {
+    /// Whose key it is.
     pub target: TargetName,
+    /// Its id.
     pub kid: String,
+    /// Its algorithm.
     pub signing: TargetSigning,
+    /// Where it is in its life.
     pub phase: Phase,
+    /// When it was made.
     pub created_at: Moment,
+    /// When its phase began.
     pub since: Moment,
-    /// When it moves to the next phase, if that is known.
+    /// When the next phase is due, if that is known.
     pub due: Option<Moment>,
 }
 
 /// Why keys are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
+    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] KeyStoreError),
+    /// The key-encryption key has the wrong form.
+    #[error("the key-encryption key is not 32 bytes: raw, as 64 hexadecimal digits, or in base64")]
+    KeyEncryptionKey,
+    /// A stored key cannot be unsealed.
     #[error(
-        "a stored signing key cannot be unsealed: the key-encryption key is not the one it was sealed under"
+        "a stored signing key cannot be unsealed: the key-encryption key is not the one that it was sealed under"
     )]
     Sealed,
+    /// A key could not be made or read.
+    #[error("a signing key could not be made or read")]
+    Key,
+    /// No such target.
+    #[error("there is no target {0}")]
+    NoSuchTarget(String),
+    /// No such key.
     #[error("target {0} has no key {1}")]
     NoSuchKey(String, String),
+    /// What was asked would break something.
     #[error("{0}")]
-    Refused(String),
+    Refused(&'static str),
+    /// Other processes changed the keys again and again.
+    #[error("the keys are being changed by another process: try again")]
+    Contended,
+}
+
+/// What the readers see: swapped whole.
+#[derive(Default)]
+struct State {
+    targets: HashMap<TargetName, TargetKeys>,
+}
+
+struct TargetKeys {
+    active: Option<ActiveKey>,
+    jwks: Bytes,
+    views: Vec<KeyView>,
 }
