@@ -61,5 +61,11 @@ line() {
   all=$("${@:2}") && echo "$all" && grep -qE -- "$1" <<<"$all"
 }
 
+# exits STATUS COMMAND...: whether it ends with that.
+exits() {
+  "${@:2}"
+  [ $? = "$1" ]
+}
+
 # refuses COMMAND...: whether it fails.
 refuses() { ! "$@"; }
