@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -40,6 +40,32 @@ pub fn read_capped(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What a file looked like: two equal stamps mean that there is nothing new to read.
+///
+/// Links are followed, so a mounted volume that swaps a link is seen to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file there now; `None` if it cannot be looked at.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +97,22 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_capped(&path, 5).unwrap(), b"12345");
         assert!(read_capped(&path, 4).is_err());
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file_behind_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        assert_eq!(Stamp::of(&path), None);
+        fs::write(&path, "one").unwrap();
+        let first = Stamp::of(&path);
+        assert!(first.is_some());
+        assert_eq!(Stamp::of(&path), first);
+        write_atomic(&path, b"two", 0o600).unwrap();
+        assert_ne!(Stamp::of(&path), first);
+
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(Stamp::of(&link), Stamp::of(&path));
     }
 }

@@ -1,0 +1,16 @@
+//! The outside parties, faked: what every black-box test needs.
+//!
+//! Start with [`fake_issuer::FakeIssuer::start`]; it serves discovery, a key
+//! set and a SPIFFE bundle over HTTPS on loopback, signs tokens, counts its
+//! visitors, and misbehaves as told while it runs.
+
+#![expect(
+    dead_code,
+    reason = "each test binary uses its own part; `never_used` keeps this true for one that uses all"
+)]
+
+pub mod fake_issuer;
+pub mod tls;
+pub mod tokens;
+
+fn never_used() {}
