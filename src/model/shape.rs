@@ -144,7 +144,10 @@ impl Form {
         // A secret written in the clear must not travel on in a message.
         match self {
             Self::Secret => parsed,
-            _ => parsed.map_err(|why| format!("`{}`: {why}", display(text, 80))),
+            _ => parsed.map_err(|why| match why.starts_with('`') {
+                true => why,
+                false => format!("`{}`: {why}", display(text, 80)),
+            }),
         }
     }
 
