@@ -1,6 +1,11 @@
 //! Configuration from the outside: the examples load, and what is wrong is
 //! said with its place and what to write instead.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up fails"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
