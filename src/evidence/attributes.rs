@@ -20,12 +20,23 @@ const MAX_ITEMS: usize = 256;
 pub(super) struct Claim {
     /// The field that it is matched by.
     pub(super) field: &'static str,
-    /// The path of member names that leads to it.
-    pub(super) path: &'static [&'static str],
+    /// Whether and how it is there.
+    pub(super) presence: Presence,
     /// Its type in the token.
     pub(super) form: Form,
-    /// Whether a token without it is refused.
-    pub(super) required: bool,
+    /// The path of member names that leads to it.
+    pub(super) path: &'static [&'static str],
+}
+
+/// Whether and how a claim is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// A token without it is refused.
+    Required,
+    /// It may be absent.
+    Optional,
+    /// The source works it out from other claims.
+    Derived,
 }
 
 /// The type of a claim in the token.
@@ -39,33 +50,31 @@ pub(super) enum Form {
     Word,
 }
 
-/// A required claim at a path.
-pub(super) const fn required(
-    field: &'static str,
-    path: &'static [&'static str],
-    form: Form,
-) -> Claim {
-    Claim {
-        field,
-        path,
-        form,
-        required: true,
-    }
+/// A source's vocabulary, one row for each field: its name, how it is matched,
+/// who vouches for it, the claim that it comes from, and what it is. Makes
+/// `FIELDS` and `CLAIMS` of it.
+macro_rules! vocabulary {
+    ($($name:literal $kind:ident $by:ident, $presence:ident $form:ident $path:tt, $doc:literal;)+) => {
+        const FIELDS: &[$crate::model::Field] = &[$(
+            $crate::model::Field {
+                name: $name,
+                doc: $doc,
+                kind: $kind,
+                asserted_by: $crate::model::Asserter::$by,
+            },
+        )+];
+        const CLAIMS: &[$crate::evidence::attributes::Claim] = &[$(
+            $crate::evidence::attributes::Claim {
+                field: $name,
+                presence: $crate::evidence::attributes::Presence::$presence,
+                form: $crate::evidence::attributes::Form::$form,
+                path: &$path,
+            },
+        )+];
+    };
 }
 
-/// A claim at a path that need not be there.
-pub(super) const fn optional(
-    field: &'static str,
-    path: &'static [&'static str],
-    form: Form,
-) -> Claim {
-    Claim {
-        field,
-        path,
-        form,
-        required: false,
-    }
-}
+pub(super) use vocabulary;
 
 /// Reads the claims of a table. A claim that has no field in the preset's
 /// vocabulary does not become an attribute.
@@ -75,10 +84,11 @@ pub(super) fn read(
     fields: &[Field],
 ) -> Result<Attributes, Rejection> {
     let mut attributes = Attributes::default();
-    for claim in table {
+    let given = |claim: &&Claim| claim.presence != Presence::Derived;
+    for claim in table.iter().filter(given) {
         match value(claims, claim)? {
             Some(value) => set(&mut attributes, fields, claim.field, value),
-            None if claim.required => return Err(missing(claim.field)),
+            None if claim.presence == Presence::Required => return Err(missing(claim.field)),
             None => {}
         }
     }
@@ -155,26 +165,18 @@ mod tests {
     use super::*;
     use crate::model::FieldKind;
 
-    const FIELDS: &[Field] = &[field("id"), field("name"), field("protected")];
+    const EXACT: FieldKind = FieldKind::Exact;
+    const FLAG: FieldKind = FieldKind::Flag;
 
-    const fn field(name: &'static str) -> Field {
-        Field {
-            name,
-            doc: "",
-            kind: FieldKind::Exact,
-            asserted_by: Asserter::Issuer,
-        }
+    vocabulary! {
+        "id"        EXACT Issuer, Required Digits ["x", "id"],   "An id.";
+        "name"      EXACT Caller, Optional Text   ["name"],      "A name.";
+        "protected" FLAG  Admin,  Optional Word   ["protected"], "A flag.";
+        "derived"   EXACT Issuer, Derived  Text   ["derived"],   "Another.";
     }
 
-    const TABLE: &[Claim] = &[
-        required("id", &["x", "id"], Form::Digits),
-        optional("name", &["name"], Form::Text),
-        optional("protected", &["protected"], Form::Word),
-        optional("unheard", &["unheard"], Form::Text),
-    ];
-
     fn attributes(claims: &str) -> Result<Attributes, Rejection> {
-        read(&Json::parse(claims.as_bytes()).unwrap(), TABLE, FIELDS)
+        read(&Json::parse(claims.as_bytes()).unwrap(), CLAIMS, FIELDS)
     }
 
     fn refused(claims: &str) -> (Reason, &'static str) {
@@ -184,12 +186,15 @@ mod tests {
 
     #[test]
     fn claims_become_attributes_in_their_types() {
-        let all = attributes(r#"{"x":{"id":"007"},"name":"n","protected":"true","unheard":"u"}"#)
-            .unwrap();
+        let all = attributes(
+            r#"{"x":{"id":"007"},"name":"n","protected":"true","derived":"u","other":1}"#,
+        )
+        .unwrap();
         assert_eq!(text(&all, "id"), Some("007"));
         assert_eq!(text(&all, "name"), Some("n"));
         assert_eq!(all.get("protected").unwrap().value, Value::Flag(true));
         assert_eq!(text(&all, "protected"), None);
+        assert_eq!(all.get("name").unwrap().asserted_by, Asserter::Caller);
         assert_eq!(all.iter().count(), 3);
     }
 

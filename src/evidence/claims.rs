@@ -233,3 +233,7 @@ pub(super) fn wrong_type(name: &'static str, found: &str, wanted: &str) -> Rejec
         .found(found)
         .wanted(wanted)
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

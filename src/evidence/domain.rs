@@ -145,3 +145,105 @@ fn algorithms(reader: &mut Reader<'_>, preset: &Preset) -> Vec<Algorithm> {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{
+        PRESETS, Setting,
+        testkit::{BROKER, domain, map, preset, settings, text, texts, try_domain},
+    };
+
+    fn problem(kind: &str, changed: &[(&str, Setting)]) -> String {
+        let problems = try_domain("test", kind, changed).unwrap_err();
+        assert!(!problems[0].what.is_empty());
+        problems[0].key.clone()
+    }
+
+    #[test]
+    fn the_presets_say_what_the_file_does_not() {
+        for preset in PRESETS {
+            let domain = domain(preset.name, &[]);
+            assert_eq!(domain.audiences, [BROKER]);
+            assert_eq!(domain.leeway, Duration::from_secs(5));
+            assert_eq!(domain.max_lifetime, preset.max_lifetime);
+            assert_eq!(domain.max_age, preset.max_age);
+            assert_eq!(domain.single_use, preset.single_use);
+            assert_eq!(domain.source.preset().name, preset.name);
+        }
+        assert!(preset("githubActions").single_use);
+        assert!(!preset("spiffe").single_use && !preset("kubernetes").single_use);
+    }
+
+    #[test]
+    fn the_file_says_otherwise() {
+        let domain = domain(
+            "spiffe",
+            &[
+                ("audience", text("assay")),
+                ("algorithms", texts(&["ES256"])),
+                ("maxTokenLifetime", text("10m")),
+                ("maxTokenAge", text("5m")),
+                ("leeway", Setting::Number(0)),
+                ("singleUse", Setting::Flag(true)),
+            ],
+        );
+        assert_eq!(domain.audiences, ["assay"]);
+        assert_eq!(domain.algorithms, [Algorithm::Es256]);
+        assert_eq!(domain.max_lifetime, Ttl::secs(600));
+        assert_eq!(domain.max_age, Some(Ttl::secs(300)));
+        assert_eq!(domain.leeway, Duration::ZERO);
+        assert!(domain.single_use);
+    }
+
+    #[test]
+    fn wrong_values_are_problems() {
+        assert_eq!(problem("spiffe", &[("audience", texts(&[]))]), "audience");
+        assert_eq!(problem("spiffe", &[("audience", text(""))]), "audience");
+        assert_eq!(
+            problem("spiffe", &[("maxTokenAge", text("1w"))]),
+            "maxTokenAge"
+        );
+        // EdDSA is no algorithm of SPIFFE, and no list can make it one.
+        let eddsa = [("algorithms", texts(&["ES256", "EdDSA"]))];
+        assert_eq!(problem("spiffe", &eddsa), "algorithms");
+        assert_eq!(problem("oidc", &[("issuer", text(BROKER))]), "issuer");
+        let forced = [("audience", texts(&["assay", "sts.amazonaws.com"]))];
+        for preset in PRESETS {
+            assert_eq!(problem(preset.name, &forced), "audience");
+        }
+    }
+
+    #[test]
+    fn no_trust_domain_can_name_itself_into_a_spiffe_id() {
+        let named = |name: &str, kind: &str| try_domain(name, kind, &[]).is_ok();
+        assert!(named("spiffe", "spiffe"));
+        assert!(named("spiffe-x", "oidc"));
+        assert!(!named("spiffe", "oidc"));
+    }
+
+    #[test]
+    fn a_required_setting_that_is_missing_is_a_problem() {
+        for preset in PRESETS {
+            let given = settings(preset.name, &[]);
+            let keys = preset.settings.keys.iter().filter(|key| key.required);
+            // Where the bundle comes from is no matter of evidence.
+            for key in keys.filter(|key| key.name != "bundle") {
+                let mut less = given.clone();
+                assert!(less.values.remove(key.name).is_some(), "{}", key.name);
+                let problems = (preset.build)(&less).unwrap_err();
+                assert_eq!(problems[0].key, key.name);
+            }
+            assert!((preset.build)(&Settings { values: map(&[]) }).is_err());
+        }
+    }
+
+    #[test]
+    fn every_setting_that_a_good_file_has_is_in_the_shape() {
+        for preset in PRESETS {
+            for key in settings(preset.name, &[]).values.keys() {
+                assert!(preset.settings.keys.iter().any(|k| k.name == key), "{key}");
+            }
+        }
+    }
+}

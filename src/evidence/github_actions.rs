@@ -7,15 +7,15 @@
 use crate::{
     jose::{Algorithm, KeyUse},
     model::{
-        Asserter, Attributes, Field, FieldKind, IssuerUrl, Json, Reason, Ttl, Value,
-        shape::{self, Kind, Object},
+        Attributes, FieldKind, IssuerUrl, Json, Reason, Ttl, Value,
+        shape::{Form, Kind, Object},
     },
 };
 
 use super::{
     Outline, Preset, Profile, Rejection, Selector, SettingProblem, Settings, Source, Tenant,
-    attributes::{self, Claim, Form},
-    preset::{self, field, optional, required, settings},
+    attributes::{self, vocabulary},
+    preset::{self, optional, required, settings},
     settings::Reader,
 };
 
@@ -52,14 +52,14 @@ static PROFILE: Profile = Profile {
     ..Profile::OIDC
 };
 
-const FREE: Kind = Kind::Text(shape::Form::Free);
+const FREE: Kind = Kind::Text(Form::Free);
 const FORBID: Kind = Kind::Object(&Object {
     doc: "What is refused whatever the rules say.",
     keys: &[
         optional(
             "events",
             "Events that are refused. Default: pull_request_target and workflow_run, which run with the repository's rights on what strangers sent.",
-            Kind::Texts(shape::Form::Free),
+            Kind::Texts(Form::Free),
         ),
         optional(
             "forks",
@@ -86,129 +86,31 @@ const UNTRUSTED: &[&str] = &[
     "workflow_run",
 ];
 
-const PATH: FieldKind = FieldKind::Segments(&['/']);
-const PATH_AT_REF: FieldKind = FieldKind::Segments(&['/', '@']);
 const EXACT: FieldKind = FieldKind::Exact;
+const FLAG: FieldKind = FieldKind::Flag;
+const PATH: FieldKind = FieldKind::Segments(&['/']);
+const AT_REF: FieldKind = FieldKind::Segments(&['/', '@']);
 
-const FIELDS: &[Field] = &[
-    field(
-        "repository",
-        "The repository, as `owner/name`.",
-        PATH,
-        Asserter::Issuer,
-    ),
-    field(
-        "repositoryId",
-        "The repository's id, which outlives renames.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field(
-        "organization",
-        "The repository's owner.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field(
-        "organizationId",
-        "The owner's id, which outlives renames.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field(
-        "enterpriseId",
-        "The id of the owner's enterprise.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field(
-        "ref",
-        "The git ref that the run is for, such as `refs/heads/main`.",
-        PATH,
-        Asserter::Caller,
-    ),
-    field(
-        "refProtected",
-        "Whether that ref is protected.",
-        FieldKind::Flag,
-        Asserter::Admin,
-    ),
-    field(
-        "environment",
-        "The deployment environment of the job.",
-        PATH,
-        Asserter::Admin,
-    ),
-    field(
-        "workflow",
-        "The path of the workflow file in the repository.",
-        PATH,
-        Asserter::Caller,
-    ),
-    field(
-        "jobWorkflow",
-        "The file that defines the job, as `owner/name/path`.",
-        PATH,
-        Asserter::Caller,
-    ),
-    field(
-        "jobWorkflowRef",
-        "The file that defines the job and its ref, as `owner/name/path@ref`.",
-        PATH_AT_REF,
-        Asserter::Admin,
-    ),
-    field(
-        "events",
-        "The event that caused the run.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field(
-        "visibility",
-        "`public`, `private` or `internal`.",
-        EXACT,
-        Asserter::Admin,
-    ),
-    field(
-        "runner",
-        "`github-hosted` or `self-hosted`.",
-        EXACT,
-        Asserter::Issuer,
-    ),
-    field("actor", "Who caused the run.", EXACT, Asserter::Caller),
-    field(
-        "actorId",
-        "The id of who caused the run.",
-        EXACT,
-        Asserter::Caller,
-    ),
-    field("runId", "The id of the run.", EXACT, Asserter::Issuer),
-    field(
-        "sha",
-        "The commit that the run is for.",
-        EXACT,
-        Asserter::Caller,
-    ),
-];
-
-const CLAIMS: &[Claim] = &[
-    attributes::required("repository", &["repository"], Form::Text),
-    attributes::required("repositoryId", &["repository_id"], Form::Digits),
-    attributes::required("organization", &["repository_owner"], Form::Text),
-    attributes::required("organizationId", &["repository_owner_id"], Form::Digits),
-    attributes::optional("enterpriseId", &["enterprise_id"], Form::Digits),
-    attributes::optional("ref", &["ref"], Form::Text),
-    attributes::optional("refProtected", &["ref_protected"], Form::Word),
-    attributes::optional("environment", &["environment"], Form::Text),
-    attributes::optional("jobWorkflowRef", &["job_workflow_ref"], Form::Text),
-    attributes::required("events", &["event_name"], Form::Text),
-    attributes::optional("visibility", &["repository_visibility"], Form::Text),
-    attributes::optional("runner", &["runner_environment"], Form::Text),
-    attributes::optional("actor", &["actor"], Form::Text),
-    attributes::optional("actorId", &["actor_id"], Form::Digits),
-    attributes::optional("runId", &["run_id"], Form::Digits),
-    attributes::required("sha", &["sha"], Form::Text),
-];
+vocabulary! {
+    "repository"     PATH   Issuer, Required Text   ["repository"],            "The repository, as `owner/name`.";
+    "repositoryId"   EXACT  Issuer, Required Digits ["repository_id"],         "The repository's id, which outlives renames.";
+    "organization"   EXACT  Issuer, Required Text   ["repository_owner"],      "The repository's owner.";
+    "organizationId" EXACT  Issuer, Required Digits ["repository_owner_id"],   "The owner's id, which outlives renames.";
+    "enterpriseId"   EXACT  Issuer, Optional Digits ["enterprise_id"],         "The id of the owner's enterprise.";
+    "ref"            PATH   Caller, Optional Text   ["ref"],                   "The git ref of the run, such as `refs/heads/main`; none if a commit is deployed.";
+    "refProtected"   FLAG   Admin,  Optional Word   ["ref_protected"],         "Whether that ref is protected.";
+    "sha"            EXACT  Caller, Required Text   ["sha"],                   "The commit of the run.";
+    "environment"    PATH   Admin,  Optional Text   ["environment"],           "The deployment environment of the job.";
+    "workflow"       PATH   Caller, Derived  Text   ["workflow_ref"],          "The path of the workflow file in the repository.";
+    "jobWorkflow"    PATH   Caller, Derived  Text   ["job_workflow_ref"],      "The file that defines the job, as `owner/name/path`.";
+    "jobWorkflowRef" AT_REF Admin,  Optional Text   ["job_workflow_ref"],      "The file that defines the job and its ref, as `owner/name/path@ref`.";
+    "events"         EXACT  Issuer, Required Text   ["event_name"],            "The event that caused the run.";
+    "visibility"     EXACT  Admin,  Optional Text   ["repository_visibility"], "The repository's: `public`, `private` or `internal`.";
+    "runner"         EXACT  Issuer, Optional Text   ["runner_environment"],    "Whose machine runs the job: `github-hosted` or `self-hosted`.";
+    "actor"          EXACT  Caller, Optional Text   ["actor"],                 "Who caused the run.";
+    "actorId"        EXACT  Caller, Optional Digits ["actor_id"],              "The id of who caused the run.";
+    "runId"          EXACT  Issuer, Optional Digits ["run_id"],                "The id of the run.";
+}
 
 /// A configured organisation.
 #[derive(Clone, Debug)]
@@ -380,3 +282,7 @@ fn without_ref<'w>(whole: &'w str, known: &[Option<&str>]) -> Option<&'w str> {
         .flatten()
         .find_map(|at| whole.strip_suffix(at)?.strip_suffix('@'))
 }
+
+#[cfg(test)]
+#[path = "github_actions_tests.rs"]
+mod tests;

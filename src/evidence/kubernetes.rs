@@ -7,14 +7,14 @@
 
 use crate::{
     jose::{Algorithm, KeyUse},
-    model::{Asserter, Attributes, Field, FieldKind, IssuerUrl, Json, Reason, Ttl, shape::Kind},
+    model::{Attributes, FieldKind, IssuerUrl, Json, Reason, Ttl, shape::Kind},
 };
 
 use super::{
     Outline, Preset, Profile, Rejection, Selector, SettingProblem, Settings, Source,
-    attributes::{self, Claim, Form},
+    attributes::{self, vocabulary},
     claims::missing,
-    preset::{self, field, optional, settings},
+    preset::{self, optional, settings},
     settings::Reader,
 };
 
@@ -51,68 +51,17 @@ const WITH_UID: &[&[&str]] = &[&["namespace", "serviceAccount", "serviceAccountU
 /// Pods of one owner differ in the last parts of their names.
 const PARTS: FieldKind = FieldKind::Segments(&['-', '.']);
 
-const FIELDS: &[Field] = &[
-    field(
-        "namespace",
-        "The namespace of the service account.",
-        FieldKind::Exact,
-        Asserter::Issuer,
-    ),
-    field(
-        "serviceAccount",
-        "The name of the service account.",
-        FieldKind::Exact,
-        Asserter::Issuer,
-    ),
-    field(
-        "serviceAccountUid",
-        "The uid of the service account, which no other one ever has.",
-        FieldKind::Exact,
-        Asserter::Issuer,
-    ),
-    field(
-        "pod",
-        "The name of the pod that the token is bound to.",
-        PARTS,
-        Asserter::Caller,
-    ),
-    field(
-        "podUid",
-        "The uid of that pod.",
-        FieldKind::Exact,
-        Asserter::Issuer,
-    ),
-    field(
-        "node",
-        "The name of the node that the pod ran on when the token was issued.",
-        PARTS,
-        Asserter::Issuer,
-    ),
-    field(
-        "nodeUid",
-        "The uid of that node.",
-        FieldKind::Exact,
-        Asserter::Issuer,
-    ),
-];
+const EXACT: FieldKind = FieldKind::Exact;
 
-const CLAIMS: &[Claim] = &[
-    attributes::required("namespace", &["kubernetes.io", "namespace"], Form::Text),
-    attributes::required(
-        "serviceAccount",
-        &["kubernetes.io", "serviceaccount", "name"],
-        Form::Text,
-    ),
-    attributes::required(
-        "serviceAccountUid",
-        &["kubernetes.io", "serviceaccount", "uid"],
-        Form::Text,
-    ),
-    attributes::optional("pod", &["kubernetes.io", "pod", "name"], Form::Text),
-    attributes::optional("podUid", &["kubernetes.io", "pod", "uid"], Form::Text),
-    attributes::optional("node", &["kubernetes.io", "node", "name"], Form::Text),
-    attributes::optional("nodeUid", &["kubernetes.io", "node", "uid"], Form::Text),
-];
+vocabulary! {
+    "namespace"         EXACT Issuer, Required Text ["kubernetes.io", "namespace"],              "The namespace of the service account.";
+    "serviceAccount"    EXACT Issuer, Required Text ["kubernetes.io", "serviceaccount", "name"], "The name of the service account.";
+    "serviceAccountUid" EXACT Issuer, Required Text ["kubernetes.io", "serviceaccount", "uid"],  "The uid of the service account, which no other one ever has.";
+    "pod"               PARTS Caller, Optional Text ["kubernetes.io", "pod", "name"],            "The name of the pod that the token is bound to.";
+    "podUid"            EXACT Issuer, Optional Text ["kubernetes.io", "pod", "uid"],             "The uid of that pod.";
+    "node"              PARTS Issuer, Optional Text ["kubernetes.io", "node", "name"],           "The node that the pod ran on when the token was issued.";
+    "nodeUid"           EXACT Issuer, Optional Text ["kubernetes.io", "node", "uid"],            "The uid of that node.";
+}
 
 /// A configured cluster.
 #[derive(Clone, Debug)]
@@ -199,4 +148,184 @@ fn subject(attributes: &Attributes) -> String {
         part("namespace"),
         part("serviceAccount")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{
+        Identity, Setting,
+        testkit::{T0, Token, check, domain, good, lines, text, try_domain},
+    };
+
+    fn verdict(token: &Token) -> Result<Identity, Rejection> {
+        check(&domain("kubernetes", &[]), &token.sign())
+    }
+
+    fn refused(token: &Token) -> (Reason, Option<&'static str>) {
+        let rejection = verdict(token).unwrap_err();
+        (rejection.reason, rejection.field)
+    }
+
+    #[test]
+    fn a_projected_token_names_its_service_account_and_pod() {
+        let identity = verdict(&good("kubernetes")).unwrap();
+        assert_eq!(
+            lines(identity.attributes()),
+            [
+                "namespace=\"billing\"",
+                "serviceAccount=\"worker\"",
+                "serviceAccountUid=\"5a000000-1111\"",
+                "pod=\"worker-6d5f7c9b8-x2x7k\"",
+                "podUid=\"0b0d0000-1111\"",
+                "node=\"ip-10-0-1-17\"",
+                "nodeUid=\"0de00000-1111\"",
+            ]
+        );
+        assert!(!identity.trust_domain().single_use);
+    }
+
+    #[test]
+    fn the_subject_repeats_the_claim() {
+        for other in [
+            "system:serviceaccount:billing:admin",
+            "system:serviceaccount:kube-system:worker",
+            "system:serviceaccount:billing:worker:x",
+            "system:serviceaccount:billing",
+            "system:node:billing:worker",
+            "worker",
+        ] {
+            let token = good("kubernetes").with(&["sub"], other);
+            assert_eq!(
+                refused(&token),
+                (Reason::SubjectInvalid, Some("sub")),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_claim_must_say_it_says_as_text() {
+        let paths: [(&[&str], &str); 3] = [
+            (&["kubernetes.io", "namespace"], "namespace"),
+            (
+                &["kubernetes.io", "serviceaccount", "name"],
+                "serviceAccount",
+            ),
+            (
+                &["kubernetes.io", "serviceaccount", "uid"],
+                "serviceAccountUid",
+            ),
+        ];
+        for (path, field) in paths {
+            let token = good("kubernetes").without(path);
+            assert_eq!(refused(&token), (Reason::ClaimMissing, Some(field)));
+            let token = good("kubernetes").with(path, 1);
+            assert_eq!(refused(&token), (Reason::ClaimInvalid, Some(field)));
+        }
+        let token = good("kubernetes").with(&["kubernetes.io"], "billing");
+        assert_eq!(refused(&token), (Reason::ClaimMissing, Some("namespace")));
+    }
+
+    #[test]
+    fn tokens_for_the_api_server_are_refused() {
+        // Kubernetes extends only these to a year, and marks them.
+        let token = good("kubernetes").with(&["kubernetes.io", "warnafter"], T0 + 3607);
+        assert_eq!(
+            refused(&token),
+            (Reason::TokenKindRefused, Some("warnafter"))
+        );
+        let year = good("kubernetes").with(&["exp"], T0 + 31_536_000);
+        assert_eq!(refused(&year).0, Reason::TokenLifetimeTooLong);
+        let legacy = good("kubernetes")
+            .without(&["kubernetes.io"])
+            .with(&["kubernetes.io/serviceaccount/namespace"], "billing");
+        assert_eq!(
+            refused(&legacy),
+            (Reason::TokenKindRefused, Some("kubernetes.io"))
+        );
+        let legacy = legacy.without(&["exp"]).without(&["aud"]);
+        assert_eq!(refused(&legacy).0, Reason::ClaimMissing);
+    }
+
+    #[test]
+    fn other_services_audiences_are_problems() {
+        let issuer = "https://oidc.eks.us-east-1.amazonaws.com/id/D4A0";
+        for audience in [
+            "sts.amazonaws.com",
+            "api://AzureADTokenExchange",
+            "https://kubernetes.default.svc",
+            "https://kubernetes.default.svc.cluster.local",
+            issuer,
+        ] {
+            let problems =
+                try_domain("c", "kubernetes", &[("audience", text(audience))]).unwrap_err();
+            assert_eq!(problems[0].key, "audience", "{audience}");
+        }
+        assert!(try_domain("c", "kubernetes", &[("audience", text("assay"))]).is_ok());
+    }
+
+    #[test]
+    fn a_pod_can_be_required() {
+        let strict = domain("kubernetes", &[("requireBoundPod", Setting::Flag(true))]);
+        assert!(check(&strict, &good("kubernetes").sign()).is_ok());
+        let unbound = good("kubernetes").without(&["kubernetes.io", "pod"]);
+        let rejection = check(&strict, &unbound.sign()).unwrap_err();
+        assert_eq!(
+            (rejection.reason, rejection.field),
+            (Reason::ClaimMissing, Some("pod"))
+        );
+        assert!(verdict(&unbound).is_ok());
+    }
+
+    #[test]
+    fn where_the_issuer_is_made_of_names_the_uid_is_pinned() {
+        let must_pin = |issuer: &str| {
+            let domain = domain("kubernetes", &[("issuer", text(issuer))]);
+            domain.source.must_pin()
+        };
+        let gke = "https://container.googleapis.com/v1/projects/p/locations/l/clusters/c";
+        assert_eq!(must_pin(gke), WITH_UID);
+        assert_eq!(must_pin("https://k8s.test"), PRESET.must_pin);
+        assert_eq!(
+            must_pin("https://container.googleapis.com.evil.test/"),
+            PRESET.must_pin
+        );
+    }
+
+    #[test]
+    fn issuers_keep_their_slash() {
+        let aks = "https://eastus.oic.prod-aks.azure.com/72f988bf/0f0f0f0f/";
+        let domain = domain("kubernetes", &[("issuer", text(aks))]);
+        let token = |issuer: &str| good("kubernetes").with(&["iss"], issuer).sign();
+        assert!(check(&domain, &token(aks)).is_ok());
+        let bare = aks.trim_end_matches('/');
+        assert_eq!(
+            check(&domain, &token(bare)).unwrap_err().reason,
+            Reason::IssuerUnknown
+        );
+    }
+
+    #[test]
+    fn subjects_may_be_long() {
+        let (namespace, name) = ("n".repeat(63), "s".repeat(253));
+        let token = good("kubernetes")
+            .with(&["kubernetes.io", "namespace"], namespace.as_str())
+            .with(&["kubernetes.io", "serviceaccount", "name"], name.as_str())
+            .with(
+                &["sub"],
+                format!("system:serviceaccount:{namespace}:{name}"),
+            );
+        assert!(verdict(&token).is_ok());
+    }
+
+    #[test]
+    fn clusters_of_all_usual_algorithms_are_served() {
+        let names: Vec<_> = PRESET.algorithms.iter().map(|a| a.as_str()).collect();
+        assert_eq!(names, ["RS256", "ES256", "ES384", "ES512"]);
+        let ec = good("kubernetes")
+            .header("alg", "ES256")
+            .header("kid", "ES256");
+        assert!(verdict(&ec).is_ok());
+    }
 }

@@ -208,3 +208,150 @@ fn all_set(all: &mut Attributes, attribute: Option<Attribute>) {
         all.set(attribute);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        evidence::testkit::{GITHUB, check, domain, good, lines, map, text, texts, try_domain},
+        model::Reason,
+    };
+
+    fn source(changed: &[(&str, Setting)]) -> Source {
+        domain("oidc", changed).source.clone()
+    }
+
+    #[test]
+    fn top_level_claims_are_attributes_in_their_types() {
+        let identity = check(&domain("oidc", &[]), &good("oidc").sign()).unwrap();
+        let mut found = lines(identity.attributes());
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "claims.build=74",
+                "claims.email_verified=true",
+                "claims.groups=[\"admin-readonly\", \"dev\"]",
+                "claims.team=\"billing\"",
+                "subject=\"e7171700-1111\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_claim_inside_an_object_is_reached_by_a_path_and_never_by_dots() {
+        let paths = Setting::Map(map(&[("tier", texts(&["extra_claims", "tier"]))]));
+        let domain = domain("oidc", &[("claimPaths", paths)]);
+        let verdict = |token: &crate::evidence::testkit::Token| {
+            let identity = check(&domain, &token.sign()).unwrap();
+            identity.attributes().get("claims.tier").cloned()
+        };
+        let gold = Value::Text("gold".into());
+        assert_eq!(verdict(&good("oidc")).unwrap().value, gold);
+        // A top-level claim of that name, or a dotted one, is not it.
+        let token = good("oidc").with(&["tier"], "forged");
+        assert_eq!(verdict(&token).unwrap().value, gold);
+        let token = good("oidc")
+            .without(&["extra_claims"])
+            .with(&["tier"], "forged")
+            .with(&["extra_claims.tier"], "forged");
+        assert_eq!(verdict(&token), None);
+        let token = good("oidc").with(&["extra_claims"], json!("tier"));
+        assert_eq!(verdict(&token), None);
+    }
+
+    #[test]
+    fn claims_are_fields_by_name_and_checked_claims_are_not() {
+        let source = source(&[("callerClaims", texts(&["branch"]))]);
+        let team = source.field("claims.team").unwrap();
+        assert_eq!((&*team.name, team.field.name), ("claims.team", "claims"));
+        assert_eq!(
+            (team.kind, team.asserted_by),
+            (FieldKind::Any, Asserter::Issuer)
+        );
+        let branch = source.field("claims.branch").unwrap();
+        assert_eq!(branch.asserted_by, Asserter::Caller);
+        assert_eq!(branch.field.name, "claims");
+        assert!(source.field("subject").is_some());
+        for registered in REGISTERED {
+            assert!(source.field(&format!("claims.{registered}")).is_none());
+        }
+        for unknown in ["claims.", "team", "claim.team", ""] {
+            assert!(source.field(unknown).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn caller_claims_are_marked_in_identities_too() {
+        let domain = domain("oidc", &[("callerClaims", texts(&["team"]))]);
+        let identity = check(&domain, &good("oidc").sign()).unwrap();
+        let by = |name: &str| identity.attributes().get(name).unwrap().asserted_by;
+        assert_eq!(by("claims.team"), Asserter::Caller);
+        assert_eq!(by("claims.build"), Asserter::Issuer);
+    }
+
+    #[test]
+    fn algorithms_must_be_listed() {
+        let settings = Settings {
+            values: map(&[("issuer", text("https://id.corp.example"))]),
+        };
+        assert_eq!(build(&settings).unwrap_err()[0].key, "algorithms");
+        for wrong in [
+            texts(&[]),
+            texts(&["HS256"]),
+            texts(&["none"]),
+            texts(&["rs256"]),
+        ] {
+            let problems = try_domain("t", "oidc", &[("algorithms", wrong.clone())]).unwrap_err();
+            assert_eq!(problems[0].key, "algorithms", "{wrong:?}");
+        }
+        let one = domain("oidc", &[("algorithms", texts(&["EdDSA"]))]);
+        assert_eq!(one.algorithms, [Algorithm::EdDsa]);
+    }
+
+    #[test]
+    fn an_issuer_of_strangers_needs_its_tenant_pinned() {
+        let must_pin = |issuer: &str| source(&[("issuer", text(issuer))]).must_pin();
+        assert_eq!(must_pin("https://id.corp.example"), PRESET.must_pin);
+        assert_eq!(must_pin("https://identity.depot.dev"), [&["claims.org_id"]]);
+        for (issuer, alternatives) in SHARED {
+            let source = source(&[("issuer", text(issuer))]);
+            assert_eq!(source.must_pin(), *alternatives);
+            for name in alternatives.iter().copied().flatten() {
+                assert!(source.field(name).is_some(), "{issuer}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn issuers_that_have_a_preset_are_sent_there() {
+        for issuer in [GITHUB, "https://token.actions.acme.ghe.com"] {
+            let problems = try_domain("t", "oidc", &[("issuer", text(issuer))]).unwrap_err();
+            assert_eq!(problems[0].key, "issuer");
+            assert!(problems[0].hint.as_ref().unwrap().contains("githubActions"));
+        }
+    }
+
+    #[test]
+    fn wrong_paths_are_problems() {
+        let wrong = [
+            Setting::Map(map(&[("x", texts(&[]))])),
+            Setting::Map(map(&[("sub", texts(&["a"]))])),
+            Setting::Map(map(&[("x", text("a.b"))])),
+        ];
+        for paths in wrong {
+            let problems = try_domain("t", "oidc", &[("claimPaths", paths.clone())]).unwrap_err();
+            assert!(problems[0].key.starts_with("claimPaths."), "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_kind_of_issuer_lacks_what_is_asked() {
+        // `cognito_client_credentials` has no audience.
+        let token = good("oidc").without(&["aud"]).sign();
+        let rejection = check(&domain("oidc", &[]), &token).unwrap_err();
+        assert_eq!(rejection.reason, Reason::ClaimMissing);
+    }
+}

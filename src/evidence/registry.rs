@@ -22,14 +22,14 @@ use super::{Rejection, Selector, TrustDomain};
 ///
 /// They stand apart because a verification takes a snapshot: it cannot fetch.
 #[derive(Clone)]
-pub struct Entry<K = Handle> {
+pub struct Entry {
     /// The trust domain.
     pub domain: Arc<TrustDomain>,
     /// Its keys.
-    pub keys: K,
+    pub keys: Handle,
 }
 
-impl<K> fmt::Debug for Entry<K> {
+impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Entry").field(&self.domain.name).finish()
     }
@@ -37,31 +37,31 @@ impl<K> fmt::Debug for Entry<K> {
 
 /// All trust domains, by what selects them.
 #[derive(Debug)]
-pub struct Registry<K = Handle> {
+pub struct Registry {
     own_issuer: IssuerUrl,
-    by_name: BTreeMap<Box<str>, Entry<K>>,
-    by_issuer: HashMap<Box<str>, Shared<K>>,
-    by_spiffe: HashMap<Box<str>, Shared<K>>,
+    by_name: BTreeMap<Box<str>, Entry>,
+    by_issuer: HashMap<Box<str>, Shared>,
+    by_spiffe: HashMap<Box<str>, Shared>,
 }
 
 /// The trust domains of one issuer.
 #[derive(Debug)]
-struct Shared<K> {
+struct Shared {
     /// The claim that tells its tenants apart, if they are told apart.
     claim: Option<&'static str>,
     /// For each tenant: its trust domains, and those that name no tenant.
-    by_tenant: HashMap<Box<str>, Vec<Entry<K>>>,
+    by_tenant: HashMap<Box<str>, Vec<Entry>>,
     /// For every other tenant: the trust domains that name none; if there are
     /// none, one trust domain, to check the signature and then refuse.
-    others: Vec<Entry<K>>,
+    others: Vec<Entry>,
 }
 
-impl<K: Clone> Registry<K> {
+impl Registry {
     /// Arranges the trust domains. Their order decides which is tried first
     /// where several share an issuer.
-    pub fn new(own_issuer: IssuerUrl, entries: Vec<Entry<K>>) -> Self {
-        let mut by_issuer: BTreeMap<Box<str>, Vec<Entry<K>>> = BTreeMap::new();
-        let mut by_spiffe: BTreeMap<Box<str>, Vec<Entry<K>>> = BTreeMap::new();
+    pub fn new(own_issuer: IssuerUrl, entries: Vec<Entry>) -> Self {
+        let mut by_issuer: BTreeMap<Box<str>, Vec<Entry>> = BTreeMap::new();
+        let mut by_spiffe: BTreeMap<Box<str>, Vec<Entry>> = BTreeMap::new();
         for entry in &entries {
             let group = match entry.domain.source.selector() {
                 Selector::Issuer(issuer) => by_issuer.entry(issuer.as_str().into()),
@@ -69,7 +69,7 @@ impl<K: Clone> Registry<K> {
             };
             group.or_default().push(entry.clone());
         }
-        let share = |groups: BTreeMap<Box<str>, Vec<Entry<K>>>| {
+        let share = |groups: BTreeMap<Box<str>, Vec<Entry>>| {
             groups
                 .into_iter()
                 .map(|(selector, group)| (selector, Shared::new(&group)))
@@ -85,11 +85,9 @@ impl<K: Clone> Registry<K> {
                 .collect(),
         }
     }
-}
 
-impl<K> Registry<K> {
     /// The trust domains that the unverified token could be from.
-    pub fn candidates(&self, unverified: &Compact<'_>) -> &[Entry<K>] {
+    pub fn candidates(&self, unverified: &Compact<'_>) -> &[Entry] {
         self.select(unverified.unverified_claims())
     }
 
@@ -99,16 +97,16 @@ impl<K> Registry<K> {
     }
 
     /// The trust domain of that name.
-    pub fn get(&self, name: &str) -> Option<&Entry<K>> {
+    pub fn get(&self, name: &str) -> Option<&Entry> {
         self.by_name.get(name)
     }
 
     /// All trust domains, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry<K>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.by_name.values()
     }
 
-    fn select(&self, unverified: &Json) -> &[Entry<K>] {
+    fn select(&self, unverified: &Json) -> &[Entry] {
         let spiffe = text(unverified, "sub").and_then(spiffe_domain);
         let shared = spiffe
             .and_then(|name| self.by_spiffe.get(name))
@@ -138,14 +136,15 @@ impl<K> Registry<K> {
     }
 }
 
-impl<K: Clone> Shared<K> {
-    fn new(group: &[Entry<K>]) -> Self {
-        let tenant = |entry: &Entry<K>| entry.domain.source.outline().tenant.clone();
+impl Shared {
+    fn new(group: &[Entry]) -> Self {
+        let tenant = |entry: &Entry| entry.domain.source.outline().tenant.clone();
         let claim = group.iter().find_map(tenant).map(|tenant| tenant.claim);
-        let told_apart = |entry: &&Entry<K>| tenant(entry).map(|t| t.claim) == claim;
-        let mut by_tenant: HashMap<Box<str>, Vec<Entry<K>>> = HashMap::new();
-        for id in group.iter().filter_map(tenant).map(|tenant| tenant.id) {
-            let mine = |entry: &&Entry<K>| {
+        let told_apart = |entry: &&Entry| tenant(entry).map(|t| t.claim) == claim;
+        let mut by_tenant: HashMap<Box<str>, Vec<Entry>> = HashMap::new();
+        let ids = group.iter().filter(told_apart).filter_map(tenant);
+        for id in ids.map(|tenant| tenant.id) {
+            let mine = |entry: &&Entry| {
                 !told_apart(entry) || tenant(entry).is_some_and(|tenant| tenant.id == id)
             };
             by_tenant
@@ -165,10 +164,8 @@ impl<K: Clone> Shared<K> {
             others,
         }
     }
-}
 
-impl<K> Shared<K> {
-    fn select(&self, unverified: &Json) -> &[Entry<K>] {
+    fn select(&self, unverified: &Json) -> &[Entry] {
         self.claim
             .and_then(|claim| self.by_tenant.get(text(unverified, claim)?))
             .unwrap_or(&self.others)
@@ -186,17 +183,20 @@ fn spiffe_domain(subject: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::testkit::{self, BROKER, GITHUB};
+    use crate::{
+        evidence::testkit::{self, BROKER, GITHUB, at},
+        jose::KeySet,
+    };
 
-    fn registry(domains: &[Arc<TrustDomain>]) -> Registry<()> {
+    fn registry(domains: &[Arc<TrustDomain>]) -> Registry {
         let entries = domains.iter().map(|domain| Entry {
             domain: Arc::clone(domain),
-            keys: (),
+            keys: Handle::fixed(KeySet::default(), at(0)),
         });
         Registry::new(BROKER.parse().unwrap(), entries.collect())
     }
 
-    fn names(registry: &Registry<()>, claims: &str) -> Vec<String> {
+    fn names(registry: &Registry, claims: &str) -> Vec<String> {
         registry
             .select(&Json::parse(claims.as_bytes()).unwrap())
             .iter()

@@ -184,3 +184,53 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::testkit::domain;
+
+    #[test]
+    fn every_source_knows_its_own_fields() {
+        for preset in PRESETS {
+            let source = domain(preset.name, &[]).source.clone();
+            assert_eq!(source.preset().name, preset.name);
+            for field in preset.fields {
+                let spec = source.field(field.name).unwrap();
+                assert_eq!((&*spec.name, spec.field), (field.name, field));
+            }
+            assert!(source.field("no-such-field").is_none());
+            for pinned in source.pinned() {
+                assert!(source.field(pinned).is_some(), "{pinned}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_lead_to_the_field() {
+        let source = domain("githubActions", &[]).source.clone();
+        assert_eq!(&*source.field("event").unwrap().name, "events");
+        assert_eq!(source.field("event"), source.field("events"));
+        for preset in PRESETS {
+            let source = domain(preset.name, &[]).source.clone();
+            for (other, field) in source.outline().profile.aliases {
+                assert!(preset.fields.iter().any(|f| f.name == *field));
+                assert!(preset.fields.iter().all(|f| f.name != *other));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_discovered_from_the_issuer_itself() {
+        for preset in PRESETS {
+            let source = domain(preset.name, &[]).source.clone();
+            match (source.selector(), source.default_keys()) {
+                (Selector::Issuer(issuer), Some(keys::Source::Discovery(from))) => {
+                    assert_eq!(*issuer, from);
+                }
+                (Selector::Spiffe(_), None) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

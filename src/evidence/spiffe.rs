@@ -170,3 +170,126 @@ fn parse(subject: &str) -> Result<SpiffeId, Rejection> {
 fn set(attributes: &mut Attributes, name: &'static str, text: &str) {
     attributes::set(attributes, FIELDS, name, Value::Text(text.into()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::testkit::{self, check, domain, good, lines, text};
+
+    fn subject(subject: &str) -> Result<crate::evidence::Identity, Rejection> {
+        let token = good("spiffe").with(&["sub"], subject);
+        check(&domain("spiffe", &[]), &token.sign())
+    }
+
+    fn reason(id: &str) -> Reason {
+        subject(id).unwrap_err().reason
+    }
+
+    #[test]
+    fn s_01_a_jwt_svid_is_its_spiffe_id() {
+        let identity = subject("spiffe://prod.acme.example/ns/billing/sa/worker").unwrap();
+        assert_eq!(
+            lines(identity.attributes()),
+            [
+                "path=\"/ns/billing/sa/worker\"",
+                "id=\"spiffe://prod.acme.example/ns/billing/sa/worker\"",
+            ]
+        );
+        assert!(!identity.trust_domain().single_use);
+    }
+
+    #[test]
+    fn si_3_ids_of_2048_bytes_are_supported() {
+        let long = |n: usize| {
+            let start = "spiffe://prod.acme.example/";
+            format!("{start}{}", "x".repeat(n - start.len()))
+        };
+        assert!(subject(&long(2048)).is_ok());
+        assert_eq!(reason(&long(2049)), Reason::SubjectInvalid);
+    }
+
+    #[test]
+    fn s_03_s_05_and_s_09_other_forms_are_refused() {
+        for id in [
+            "spiffe://prod.acme.example",
+            "spiffe://prod.acme.example/",
+            "spiffe://prod.acme.example//x",
+            "spiffe://prod.acme.example/x/",
+            "spiffe://prod.acme.example/../x",
+            "spiffe://prod.acme.example/x%2fy",
+            "spiffe://prod.acme.example/x?y",
+            "spiffe://prod.acme.example/x#y",
+            "spiffe://prod.acme.example:8443/x",
+            "spiffe://u@prod.acme.example/x",
+            "spiffe://PROD.acme.example/x",
+            "SPIFFE://prod.acme.example/x",
+            "Spiffe://prod.acme.example/x",
+            "spiffe:/prod.acme.example/x",
+            "spiffe:prod.acme.example",
+            "http://prod.acme.example/x",
+            "spiffe:///x",
+            "prod.acme.example/x",
+            "x",
+        ] {
+            assert_eq!(reason(id), Reason::SubjectInvalid, "{id}");
+        }
+        for id in [
+            "spiffe://prod.acme.example/...",
+            "spiffe://prod.acme.example/.x",
+        ] {
+            assert!(subject(id).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn s_07_an_id_of_another_trust_domain_is_not_ours() {
+        for id in [
+            "spiffe://prod.acme.example.evil/ns/x",
+            "spiffe://prod.acme.examplex/ns/x",
+            "spiffe://evil/prod.acme.example/ns/x",
+            "spiffe://acme.example/ns/x",
+        ] {
+            assert_eq!(reason(id), Reason::IssuerUnknown, "{id}");
+        }
+    }
+
+    #[test]
+    fn s_11_only_the_algorithms_of_the_specification_are_allowed() {
+        assert!(!PRESET.algorithms.contains(&Algorithm::EdDsa));
+        assert_eq!(PRESET.algorithms.len(), Algorithm::ALL.len() - 1);
+    }
+
+    #[test]
+    fn a_wit_svid_is_no_bearer_token() {
+        let wit = good("spiffe")
+            .with(&["cnf"], serde_json::json!({ "jwk": {} }))
+            .without(&["aud"]);
+        let typed = wit.clone().header("typ", "wit+jwt");
+        let domain = domain("spiffe", &[]);
+        let refused = |token: testkit::Token| check(&domain, &token.sign()).unwrap_err().reason;
+        assert_eq!(refused(typed), Reason::TypeNotAllowed);
+        assert_eq!(refused(wit), Reason::TokenKindRefused);
+    }
+
+    #[test]
+    fn the_trust_domain_is_named_and_nothing_else() {
+        for wrong in [
+            "spiffe://prod.acme.example",
+            "Prod.example",
+            "a/b",
+            "a:1",
+            "",
+        ] {
+            let problems =
+                testkit::try_domain("test", "spiffe", &[("trustDomain", text(wrong))]).unwrap_err();
+            assert_eq!(problems[0].key, "trustDomain", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_bundle_is_never_inferred() {
+        assert!(domain("spiffe", &[]).source.default_keys().is_none());
+        let required = |key: &&crate::model::shape::Key| key.name == "bundle" && key.required;
+        assert!(PRESET.settings.keys.iter().any(|key| required(&key)));
+    }
+}

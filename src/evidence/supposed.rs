@@ -109,3 +109,149 @@ fn unknown(preset: &Preset, key: &str) -> SettingProblem {
         None => format!("its fields are {}", names().collect::<Vec<_>>().join(", ")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::testkit::{self, check, domain, good, lines, map, object, text, texts},
+        model::{Asserter, Reason},
+    };
+
+    fn suppose(kind: &str, given: &[(&str, Setting)]) -> Result<Supposed, SettingProblem> {
+        let domain = domain(kind, &[]);
+        Supposed::new(&domain.name, &domain.source, domain.preset, &map(given))
+    }
+
+    fn admitted(kind: &str, given: &[(&str, Setting)]) -> Option<Reason> {
+        let supposed = suppose(kind, given).unwrap();
+        let source = &domain(kind, &[]).source;
+        source.admits(&supposed.attributes).err().map(|r| r.reason)
+    }
+
+    #[test]
+    fn a_path_and_an_id_stand_for_each_other() {
+        let id = "spiffe://prod.acme.example/ns/x";
+        let by_path = suppose("spiffe", &[("path", text("/ns/x"))]).unwrap();
+        let by_id = suppose("spiffe", &[("id", text(id))]).unwrap();
+        assert_eq!(by_path.subject, id);
+        assert_eq!(by_id.subject, id);
+        for supposed in [by_path, by_id] {
+            assert_eq!(
+                supposed.attributes.get("path").unwrap().value,
+                Value::Text("/ns/x".into())
+            );
+            assert_eq!(
+                supposed.attributes.get("id").unwrap().value,
+                Value::Text(id.into())
+            );
+        }
+    }
+
+    #[test]
+    fn what_verification_would_refuse_is_refused_here() {
+        let id = |id: &str| admitted("spiffe", &[("id", text(id))]);
+        assert_eq!(id("spiffe://prod.acme.example/x"), None);
+        assert_eq!(
+            id("spiffe://dev.acme.example/x"),
+            Some(Reason::IssuerUnknown)
+        );
+        assert_eq!(
+            id("spiffe://prod.acme.example/"),
+            Some(Reason::SubjectInvalid)
+        );
+        let event = |event: &str| admitted("githubActions", &[("event", text(event))]);
+        assert_eq!(event("push"), None);
+        assert_eq!(event("pull_request_target"), Some(Reason::EventForbidden));
+        let owner = |id: &str| admitted("githubActions", &[("organizationId", text(id))]);
+        assert_eq!(owner("123456"), None);
+        assert_eq!(owner("999999"), Some(Reason::TenantMismatch));
+    }
+
+    #[test]
+    fn names_and_types_are_those_of_the_source() {
+        let github = |key: &str, value: Setting| suppose("githubActions", &[(key, value)]);
+        assert!(github("ref", text("refs/heads/main")).is_ok());
+        assert!(github("refProtected", Setting::Flag(true)).is_ok());
+        let problem = github("enviroment", text("x")).unwrap_err();
+        assert_eq!(problem.hint.as_deref(), Some("did you mean `environment`?"));
+        let problem = github("zzz", text("x")).unwrap_err();
+        assert!(problem.hint.unwrap().contains("repositoryId"));
+        for (key, wrong) in [
+            ("repositoryId", Setting::Number(7)),
+            ("refProtected", text("true")),
+            ("ref", texts(&["a"])),
+            ("ref", Setting::Flag(true)),
+        ] {
+            let problem = github(key, wrong).unwrap_err();
+            assert_eq!(problem.key, key);
+            assert!(problem.hint.is_some());
+        }
+    }
+
+    #[test]
+    fn free_claims_are_given_as_an_object_and_keep_their_types() {
+        let given = object(&[
+            ("team", text("billing")),
+            ("build", Setting::Number(74)),
+            ("ok", Setting::Flag(true)),
+            ("groups", texts(&["a"])),
+        ]);
+        let supposed = suppose("oidc", &[("claims", given), ("subject", text("s"))]).unwrap();
+        assert_eq!(supposed.subject, "test:s");
+        assert_eq!(
+            lines(&supposed.attributes),
+            [
+                "claims.build=74",
+                "claims.groups=[\"a\"]",
+                "claims.ok=true",
+                "claims.team=\"billing\"",
+                "subject=\"s\"",
+            ]
+        );
+        for key in ["exp", "sub"] {
+            let wrong = object(&[(key, text("x"))]);
+            assert!(suppose("oidc", &[("claims", wrong)]).is_err(), "{key}");
+        }
+        let big = object(&[("n", Setting::Number(u64::MAX))]);
+        assert!(suppose("oidc", &[("claims", big)]).is_err());
+    }
+
+    /// Tests in files are worth nothing if what they decide on differs from
+    /// what a token of the same values becomes.
+    #[test]
+    fn the_attributes_of_a_token_supposed_again_are_the_same() {
+        for preset in crate::evidence::PRESETS {
+            let domain = domain(preset.name, &[]);
+            let identity = check(&domain, &good(preset.name).sign()).unwrap();
+            let mut given = BTreeMap::new();
+            for attribute in identity.attributes().iter() {
+                let setting = match &attribute.value {
+                    Value::Text(text) => testkit::text(text),
+                    Value::Flag(flag) => Setting::Flag(*flag),
+                    Value::Number(number) => Setting::Number(u64::try_from(*number).unwrap()),
+                    Value::List(items) => {
+                        Setting::Texts(items.iter().map(ToString::to_string).collect())
+                    }
+                };
+                given.insert(attribute.name.to_string(), setting);
+            }
+            let supposed =
+                Supposed::new(&domain.name, &domain.source, domain.preset, &given).unwrap();
+            let sorted = |attributes: &Attributes| {
+                let mut all: Vec<(String, Value, Asserter)> = attributes
+                    .iter()
+                    .map(|a| (a.name.to_string(), a.value.clone(), a.asserted_by))
+                    .collect();
+                all.sort_by(|a, b| a.0.cmp(&b.0));
+                all
+            };
+            assert_eq!(
+                sorted(&supposed.attributes),
+                sorted(identity.attributes()),
+                "{}",
+                preset.name
+            );
+        }
+    }
+}

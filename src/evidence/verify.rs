@@ -220,3 +220,7 @@ fn find<'k>(keys: &'k Snapshot, kid: Option<&str>) -> Result<&'k Arc<VerifyKey>,
             .wanted("the id of exactly one key")),
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

@@ -29,13 +29,11 @@ pub(super) struct Document {
 
 /// Reads a document as the spec says.
 pub(super) fn read(spec: &Spec, bytes: &[u8]) -> Result<Document, KeyFault> {
+    let json = Json::parse(bytes).map_err(KeyFault::Format)?;
     let (keys, skipped) =
-        KeySet::parse(bytes, spec.uses, &spec.allowed).map_err(KeyFault::KeySet)?;
+        KeySet::from_json(&json, spec.uses, &spec.allowed).map_err(KeyFault::KeySet)?;
     let (sequence, hint) = match spec.uses {
-        KeyUse::JwtSvid => {
-            let bundle = Json::parse(bytes).map_err(KeyFault::Bundle)?;
-            (sequence(&bundle)?, hint(&bundle))
-        }
+        KeyUse::JwtSvid => (sequence(&json)?, hint(&json)),
         KeyUse::Signature if keys.is_empty() => return Err(empty(&skipped)),
         KeyUse::Signature => (None, None),
     };
@@ -72,5 +70,128 @@ fn hint(bundle: &Json) -> Option<Duration> {
     match bundle.get("spiffe_refresh_hint") {
         Some(Json::Integer(secs @ 1..)) => u64::try_from(*secs).ok().map(Duration::from_secs),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        jose::{Algorithm, Lookup, Signer as _},
+        keys::{Source, fakes},
+    };
+
+    fn spec(uses: KeyUse) -> Spec {
+        let source = Source::File("/keys.json".into());
+        Spec::new(source, uses, vec![Algorithm::Es256])
+    }
+
+    fn oidc(text: &str) -> Result<Document, KeyFault> {
+        read(&spec(KeyUse::Signature), text.as_bytes())
+    }
+
+    fn spiffe(text: &str) -> Result<Document, KeyFault> {
+        read(&spec(KeyUse::JwtSvid), text.as_bytes())
+    }
+
+    fn bundle(keys: &str, rest: &str) -> String {
+        format!(r#"{{"keys":[{keys}]{rest}}}"#)
+    }
+
+    #[test]
+    fn a_set_is_read_and_what_is_unusable_skipped() {
+        let key = fakes::key();
+        let document = oidc(&bundle(
+            &format!(r#"{},{{"kty":"AKP","kid":"pq"}}"#, key.public_jwk()),
+            "",
+        ))
+        .unwrap();
+        assert!(matches!(
+            document.keys.lookup(Some(key.kid())),
+            Lookup::Found(_)
+        ));
+        assert_eq!(document.skipped.len(), 1);
+    }
+
+    #[test]
+    fn an_empty_set_is_a_fault_from_an_issuer_and_obeyed_in_a_bundle() {
+        let unusable = r#"{"kty":"AKP","kid":"pq","use":"jwt-svid"}"#;
+        for (keys, skipped) in [("", 0), (unusable, 1)] {
+            let text = bundle(keys, "");
+            assert!(
+                matches!(oidc(&text), Err(KeyFault::Empty { skipped: n, .. }) if n == skipped)
+            );
+            assert!(spiffe(&text).unwrap().keys.is_empty());
+        }
+    }
+
+    #[test]
+    fn u_27_keys_that_are_no_array_are_refused_for_both() {
+        for text in [
+            "{}",
+            "[]",
+            r#"{"keys":{}}"#,
+            r#"{"keys":null}"#,
+            r#"{"keys":"x"}"#,
+            r#"{"keys":{"keys":[]}}"#,
+        ] {
+            assert!(matches!(oidc(text), Err(KeyFault::KeySet(_))), "{text}");
+            assert!(matches!(spiffe(text), Err(KeyFault::KeySet(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn u_05_what_is_not_json_is_refused() {
+        let deep = format!(r#"{{"keys":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        for text in ["", "<html></html>", r#"{"keys":["#, &deep] {
+            assert!(matches!(oidc(text), Err(KeyFault::Format(_))));
+            assert!(matches!(spiffe(text), Err(KeyFault::Format(_))));
+        }
+    }
+
+    #[test]
+    fn only_the_jwt_keys_of_a_bundle_count() {
+        let (jwt, x509) = (fakes::key(), fakes::key());
+        let document = spiffe(&bundle(
+            &[
+                fakes::svid_jwk(&jwt),
+                x509.public_jwk().replace(r#""use":"sig""#, r#""use":"x509-svid""#),
+            ]
+            .join(","),
+            "",
+        ))
+        .unwrap();
+        assert_eq!(document.keys.kids(), [jwt.kid()]);
+    }
+
+    #[test]
+    fn a_bundle_says_its_sequence_and_hint() {
+        let document = spiffe(&bundle(
+            "",
+            r#","spiffe_sequence":7,"spiffe_refresh_hint":60"#,
+        ))
+        .unwrap();
+        assert_eq!(document.sequence, Some(7));
+        assert_eq!(document.hint, Some(Duration::from_secs(60)));
+        let bare = spiffe(&bundle("", "")).unwrap();
+        assert_eq!((bare.sequence, bare.hint), (None, None));
+        for hint in ["0", "-1", "1.5", "\"60\"", "null"] {
+            let text = bundle("", &format!(r#","spiffe_refresh_hint":{hint}"#));
+            assert_eq!(spiffe(&text).unwrap().hint, None, "{hint}");
+        }
+        for number in ["-1", "1.5", "\"7\"", "null", "9223372036854775808"] {
+            let text = bundle("", &format!(r#","spiffe_sequence":{number}"#));
+            assert_eq!(spiffe(&text).err(), Some(KeyFault::SequenceMalformed));
+        }
+    }
+
+    #[test]
+    fn an_issuers_set_has_no_sequence() {
+        let text = bundle(
+            fakes::key().public_jwk(),
+            r#","spiffe_sequence":"x","spiffe_refresh_hint":1"#,
+        );
+        let document = oidc(&text).unwrap();
+        assert_eq!((document.sequence, document.hint), (None, None));
     }
 }

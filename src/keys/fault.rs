@@ -44,6 +44,9 @@ pub enum KeyFault {
         /// The operating system's words.
         why: String,
     },
+    /// The key set is not strict JSON.
+    #[error("the key set cannot be read: {0}")]
+    Format(#[source] JsonError),
     /// The document belongs to another issuer.
     #[error(
         "the discovery document is for issuer `{found}`, not byte for byte `{wanted}` (write the issuer exactly as its own document does)"
@@ -68,9 +71,6 @@ pub enum KeyFault {
     /// The set as a whole was refused.
     #[error("the key set cannot be used: {0}")]
     KeySet(#[source] JoseError),
-    /// The bundle document is not strict JSON.
-    #[error("the bundle document cannot be read: {0}")]
-    Bundle(#[source] JsonError),
     /// An older bundle than the one held.
     #[error(
         "the bundle has spiffe_sequence {found}, lower than {held} which is held; it is not taken while that one is good"

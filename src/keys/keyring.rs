@@ -85,4 +85,9 @@ impl Keyring {
     pub fn refresh_due(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.scheduler.refresh_due())
     }
+
+    #[cfg(test)]
+    pub(super) fn scheduler(&self) -> Arc<Scheduler> {
+        Arc::clone(&self.scheduler)
+    }
 }

@@ -25,3 +25,6 @@ pub use handle::Handle;
 pub use keyring::{Keyring, Limits};
 pub use spec::{Source, Spec};
 
+
+#[cfg(test)]
+mod fakes;

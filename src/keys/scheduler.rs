@@ -294,3 +294,6 @@ impl Scheduler {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
