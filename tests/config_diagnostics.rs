@@ -1,14 +1,12 @@
 //! Configuration from the outside: the examples load, and what is wrong is
 //! said with its place and what to write instead.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use assay::config::{
@@ -364,7 +362,7 @@ fn keys_of_every_kind_are_specified() {
     let folder = changed(
         "trust-domains/cluster.yaml",
         "      url: https://cluster.test/jwks",
-        "      ca: ca.pem\n      allowPrivateAddress: true",
+        "      ca: ca.pem\n      allowPrivateAddress: true\n      refresh: 1m\n      maxStale: 2h",
     );
     let keys = load(folder.path())
         .unwrap()
@@ -374,9 +372,30 @@ fn keys_of_every_kind_are_specified() {
         .clone();
     assert!(matches!(keys.source, Source::Discovery(_)) && keys.peer.allow_private);
     assert_eq!(
+        (keys.refresh.as_secs(), keys.max_stale.as_secs()),
+        (60, 7200)
+    );
+    assert_eq!(
         keys.peer.ca,
         Some(folder.path().join("trust-domains/ca.pem"))
     );
+}
+
+/// The plan and the keyring together are the registry.
+#[test]
+fn the_registry_has_every_trust_domain_whose_keys_are_looked_after() {
+    use assay::base::{clock::SystemClock, outbound::HttpsClient, random::SystemRandom};
+    let plan = load(&data("config-good")).unwrap();
+    let keyring = assay::keys::Keyring::new(
+        Arc::new(SystemClock::default()),
+        Arc::new(SystemRandom),
+        Arc::new(HttpsClient::new()),
+    );
+    let mut handles = keyring.apply(&plan.key_specs());
+    assert_eq!(plan.registry(&handles).iter().count(), 4);
+    handles.remove("spire");
+    let registry = plan.registry(&handles);
+    assert!(registry.get("spire").is_none() && registry.get("cluster").is_some());
 }
 
 /// One edit of a text: bytes put in, taken out or repeated.

@@ -97,6 +97,8 @@ pub const CASES: &[Case] = &[
     case(CLUSTER, "requireBoundPod: true", "requireBoundPod: yes", (8, 22), "wrong-type", "write `true`", YES),
     case(CLUSTER, "url: https://cluster.test/jwks", "url: https://cluster.test/jwks\n      file: x.json", (11, 7), "conflict", "keep one", NO),
     case(PIPELINE, "https://ci.test", "https://cluster.test", (5, 3), "conflict", "the trust domain `cluster`", NO),
+    case(CLUSTER, "url: https://cluster.test/jwks", "maxStale: 1m", (11, 7), "conflict", "longer than `refresh`", NO),
+    case(CLUSTER, "url: https://cluster.test/jwks", "maxStale: 1", (11, 17), "invalid-value", "unit", YES),
     // Rules.
     case(GITHUB, "        ref: refs/heads/main\n", "        branch: main\n", (13, 9), "unknown-key", "did you mean `ref`?", YES),
     case(GITHUB, "        repositoryId: \"987654321\"\n        ref: refs/heads/main", "        ref: refs/heads/main", (10, 7), "policy", "repositoryId", NO),
