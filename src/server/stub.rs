@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::{
     admission::AddressKey,
     app::{AdminRequest, Answer, App, Check, Peer},
-    form::Form,
     limits::Limits,
     shared::{Activity, Conn, Kind, Shared},
 };
+use crate::exchange::Form;
 use crate::{
     base::{
         BoxFuture,
