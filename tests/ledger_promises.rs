@@ -6,6 +6,11 @@
 //! (being killed, a full disk, a file that it may not write) is in
 //! `ledger_promises/faults.rs`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 #[path = "ledger_promises/faults.rs"]
 mod faults;
 #[path = "ledger_promises/promises.rs"]
@@ -19,11 +24,11 @@ use assay::{
 };
 
 /// An empty store of one backend, and the time in it.
-pub struct Store {
+pub(crate) struct Store {
     /// Opens it, again if it is open: another replica, or the next start.
-    pub open: Box<dyn Fn() -> Arc<dyn Ledger> + Send + Sync>,
+    pub(crate) open: Box<dyn Fn() -> Arc<dyn Ledger> + Send + Sync>,
     /// The clock of every ledger that it opens; stands at [`promises::NOW`].
-    pub clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 fn sqlite() -> Store {

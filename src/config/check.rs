@@ -25,12 +25,18 @@ pub fn check(node: &Node, kind: &Kind, report: &mut Report) -> Option<Checked> {
         Kind::Flag => Item::Flag(scalar::flag(node, report)?),
         Kind::Number(low, high) => Item::Number(scalar::number(node, *low, *high, report)?),
         Kind::List(of) => match &node.value {
-            Value::List(items) => Item::List(
-                items
+            Value::List(items) => {
+                let fit: Vec<_> = items
                     .iter()
                     .filter_map(|item| check(item, of, report))
-                    .collect(),
-            ),
+                    .collect();
+                // A list of values with one left out would say something else
+                // than what was written. Objects are judged one by one.
+                if fit.len() < items.len() && !matches!(of, Kind::Object(_)) {
+                    return None;
+                }
+                Item::List(fit)
+            }
             _ => {
                 return wrong_type(
                     node,
@@ -64,6 +70,7 @@ pub fn object(node: &Node, shape: &shape::Object, report: &mut Report) -> Option
         return wrong_type(node, "a mapping", "write `key: value` lines", report);
     };
     let mut fields = Fields::of(node);
+    let mut meant = Vec::new();
     for entry in entries {
         match shape.keys.iter().find(|key| key.name == entry.key) {
             Some(key) => {
@@ -71,11 +78,12 @@ pub fn object(node: &Node, shape: &shape::Object, report: &mut Report) -> Option
                     fields.all.push((entry.key.clone(), entry.key_span, value));
                 }
             }
-            None => unknown_key(entry, known(shape.keys), report),
+            None => meant.extend(unknown_key(entry, known(shape.keys), report)),
         }
     }
     for key in shape.keys.iter().filter(|key| key.required) {
-        if !entries.iter().any(|entry| entry.key == key.name) {
+        // A key that was misspelt is not missing as well.
+        if !fields.written(key.name) && !meant.contains(&key.name) {
             let message = format!("`{}` is missing", key.name);
             report
                 .error(first_line(node), Code::MissingKey, message)
@@ -114,7 +122,7 @@ pub fn unknown_key<'k>(
     entry: &Entry,
     known: impl Iterator<Item = &'k str> + Clone,
     report: &mut Report,
-) {
+) -> Option<&'k str> {
     let key = display(&entry.key, 64);
     let nearest = nearest(&entry.key, known.clone());
     let names: Vec<_> = known.collect();
@@ -128,6 +136,7 @@ pub fn unknown_key<'k>(
         [] => "no key is known here".to_owned(),
         names => format!("known keys: {}", names.join(", ")),
     });
+    nearest
 }
 
 /// The known name that is nearest to what was written, if one is near.
@@ -147,7 +156,8 @@ pub fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Optio
         let candidate = plain(name);
         let distance = strsim::damerau_levenshtein(&wanted, &candidate);
         // A third of the letters may be wrong; `repo` is the start of `repository`.
-        let starts = wanted.len() >= 3 && candidate.starts_with(&wanted);
+        let starts = wanted.len() >= 3 && candidate.starts_with(&wanted)
+            || wanted.len() >= 5 && candidate.contains(&wanted);
         let near = starts || distance * 3 <= candidate.len().max(wanted.len());
         let distance = if starts { distance.min(2) } else { distance };
         if near && best.is_none_or(|(d, _)| distance < d) {
@@ -207,7 +217,7 @@ fn one_of(node: &Node, keys: &[Key], report: &mut Report) -> Option<Fields> {
     let mut count = 0;
     for entry in entries {
         let Some(key) = keys.iter().find(|key| key.name == entry.key) else {
-            unknown_key(entry, known(keys), report);
+            count += usize::from(unknown_key(entry, known(keys), report).is_some());
             continue;
         };
         count += 1;

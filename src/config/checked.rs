@@ -20,6 +20,7 @@ pub struct Report {
     file: Arc<SourceFile>,
     folder: PathBuf,
     found: Vec<Diagnostic>,
+    masks: Vec<Span>,
 }
 
 impl Report {
@@ -33,6 +34,7 @@ impl Report {
             file,
             folder,
             found: Vec::new(),
+            masks: Vec::new(),
         }
     }
 
@@ -87,8 +89,28 @@ impl Report {
         &self.found
     }
 
-    /// What was found.
-    pub fn into_found(self) -> Vec<Diagnostic> {
+    /// Hides a part of the file wherever its text is shown.
+    pub(super) fn mask(&mut self, span: Span) {
+        self.masks.push(span);
+    }
+
+    /// What was found. What is to be hidden is hidden in the text that goes
+    /// along, since a problem on the next line shows this one too.
+    pub fn into_found(mut self) -> Vec<Diagnostic> {
+        if self.masks.is_empty() {
+            return self.found;
+        }
+        let mut text = self.file.text.clone();
+        for span in &self.masks {
+            if text.get(span.start..span.end).is_some() {
+                text.replace_range(span.start..span.end, &"*".repeat(span.end - span.start));
+            }
+        }
+        let path = self.file.path.clone();
+        let file = Arc::new(SourceFile { path, text });
+        for diagnostic in &mut self.found {
+            diagnostic.file = Arc::clone(&file);
+        }
         self.found
     }
 }

@@ -217,6 +217,10 @@ impl Loaded {
     fn take(&mut self, report: Report) {
         let mut found = report.into_found();
         found.sort_by_key(|d| d.span.start);
+        // What stands in a form that is not read is not judged as well.
+        found.dedup_by(|later, first| {
+            first.code == Code::NotSupported && later.span.start == first.span.start
+        });
         self.found.extend(found);
     }
 

@@ -53,7 +53,6 @@ fn roles_are_read_with_their_permissions() {
     assert_eq!(found, []);
     let permissions = |at: usize| -> Vec<_> {
         roles[at]
-            .role
             .permissions
             .iter()
             .map(ToString::to_string)

@@ -35,7 +35,12 @@ pub(super) fn text(node: &Node, form: Form, report: &mut Report) -> Option<Strin
         // program was started.
         Ok(()) if form == Form::Path => Some(report.path(text).to_string_lossy().into_owned()),
         Ok(()) => Some(text.clone()),
-        Err(why) => invalid(node.span, why, form_help(form, text), report),
+        Err(why) => {
+            if form == Form::Secret {
+                report.mask(node.span);
+            }
+            invalid(node.span, why, form_help(form, text), report)
+        }
     }
 }
 
@@ -75,7 +80,10 @@ pub(super) fn texts(node: &Node, form: Form, report: &mut Report) -> Option<Vec<
             Some("name at least one value, or remove the key".to_owned()),
             report,
         ),
-        Value::List(items) => Some(items.iter().filter_map(|item| one(item, report)).collect()),
+        Value::List(items) => {
+            let fit: Vec<_> = items.iter().filter_map(|item| one(item, report)).collect();
+            (fit.len() == items.len()).then_some(fit)
+        }
         _ => one(node, report).map(|item| vec![item]),
     }
 }
@@ -93,6 +101,7 @@ pub(super) fn word(node: &Node, words: &[&str], report: &mut Report) -> Option<S
         return Some(text.clone());
     }
     let help = match nearest(text, words.iter().copied()) {
+        _ if words.len() == 1 => format!("write `{}`", words.concat()),
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("one of: {}", words.join(", ")),
     };

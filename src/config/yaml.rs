@@ -206,7 +206,9 @@ pub fn parse(text: &str) -> Parsed {
         stack: Vec::new(),
         parsed: Parsed::default(),
     };
-    builder.refuse_tabs();
+    if builder.refuse_tabs() {
+        return builder.parsed;
+    }
     let mut parser = Parser::new_from_str(text);
     let mut documents = 0;
     while let Some(event) = parser.next_event() {
@@ -234,6 +236,7 @@ pub fn parse(text: &str) -> Parsed {
                     "a second document begins here".to_owned(),
                     Some("write one document per file".to_owned()),
                 );
+                builder.parsed.root = None;
                 break;
             }
             if explicit {
@@ -313,7 +316,7 @@ impl Builder<'_> {
 
     /// YAML allows a tab before a line in some places and not in others; here
     /// it is never indentation.
-    fn refuse_tabs(&mut self) {
+    fn refuse_tabs(&mut self) -> bool {
         let mut at = 0;
         for line in self.text.split_inclusive('\n') {
             let indent = line.len() - line.trim_start().len();
@@ -327,10 +330,11 @@ impl Builder<'_> {
                 let message = "a tab stands in the indentation".to_owned();
                 let help = "indent with spaces".to_owned();
                 self.fault(span, Code::Syntax, message, Some(help));
-                return;
+                return true;
             }
             at += line.len();
         }
+        false
     }
 
     fn refuse_directives(&mut self, document_at: usize) {

@@ -8,7 +8,7 @@ use super::{Access, HttpsUrl, IssuerUrl, Namespace, TrustDomainName, Ttl};
 use crate::base::{secret::SecretRef, text::display};
 
 /// An object: which keys it may have.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object {
     /// One sentence.
     pub doc: &'static str,
@@ -17,7 +17,7 @@ pub struct Object {
 }
 
 /// One key of an object.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its name.
     pub name: &'static str,
@@ -30,7 +30,7 @@ pub struct Key {
 }
 
 /// What stands under a key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text of a stated form; the parser gives the details.
     Text(Form),
@@ -144,7 +144,10 @@ impl Form {
         // A secret written in the clear must not travel on in a message.
         match self {
             Self::Secret => parsed,
-            _ => parsed.map_err(|why| format!("`{}`: {why}", display(text, 80))),
+            _ => parsed.map_err(|why| match why.starts_with('`') {
+                true => why,
+                false => format!("`{}`: {why}", display(text, 80)),
+            }),
         }
     }
 

@@ -4,7 +4,7 @@
 //! stores it, it carries the request's id, a browser does not guess its type)
 //! holds by being in one place.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -56,7 +56,20 @@ pub(super) fn of(answer: Answer, id: RequestId) -> Reply {
 
 /// A refusal that the server makes itself.
 pub(super) fn refusal(tongue: Tongue, reason: Reason, id: RequestId) -> Reply {
-    let answer = Answer::refusal(reason, id);
+    refusal_after(tongue, reason, None, id)
+}
+
+/// A refusal that says how long to wait.
+pub(super) fn refusal_after(
+    tongue: Tongue,
+    reason: Reason,
+    wait: Option<Duration>,
+    id: RequestId,
+) -> Reply {
+    let mut answer = Answer::refusal(reason, id);
+    if let Some(wait) = wait {
+        answer = answer.retry_after(wait);
+    }
     match tongue {
         Tongue::Json => of(answer, id),
         Tongue::Text => {

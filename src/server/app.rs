@@ -136,7 +136,8 @@ impl Answer {
 
     /// The same answer with `Retry-After`, rounded up to whole seconds.
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let part = u64::from(wait.subsec_nanos() > 0);
+        let secs = wait.as_secs().saturating_add(part);
         self.retry_after = Some(u32::try_from(secs.max(1)).unwrap_or(u32::MAX));
         self
     }

@@ -25,6 +25,8 @@ pub mod limits;
 mod listen;
 mod route;
 mod shared;
+#[cfg(test)]
+mod stub;
 pub mod tls;
 mod token;
 mod unwind;

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Version,
-    header::{HOST, ORIGIN, RETRY_AFTER},
+    Method, Request, Version,
+    header::{HOST, ORIGIN},
 };
 use hyper::body::Body;
 
@@ -85,13 +85,11 @@ where
         return reply;
     }
     // Before anything else is looked at.
-    if let Err(wait) = shared_rate(conn) {
-        let secs = u32::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
-        let mut reply = refuse(conn, request, tongue, Reason::RateLimited, id);
-        reply
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(secs));
-        return reply;
+    let shared = &conn.shared;
+    if let Err(wait) = shared.request_rate.take(conn.key, shared.clock.uptime()) {
+        let peer = conn.peer(request.headers());
+        shared.app.refused(Reason::RateLimited, &peer, id);
+        return answer::refusal_after(tongue, Reason::RateLimited, Some(wait), id);
     }
     if !has_one_host(conn, request) {
         return refuse(conn, request, tongue, Reason::RequestMalformed, id);
@@ -107,11 +105,6 @@ where
         (Kind::Admin, _) => admin(conn, request, id).await,
         _ => refuse(conn, request, tongue, Reason::NotFound, id),
     }
-}
-
-fn shared_rate(conn: &Conn) -> Result<(), std::time::Duration> {
-    let shared = &conn.shared;
-    shared.request_rate.take(conn.key, shared.clock.uptime())
 }
 
 /// What can be read on the public listener without any right.

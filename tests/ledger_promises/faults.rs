@@ -117,21 +117,18 @@ async fn commit_until_killed(place: &Path) {
     let ledger = open(place).unwrap();
     let round = std::env::var(ROUND).unwrap();
     let next = Arc::new(AtomicU64::new(0));
-    let tasks: Vec<_> = (0..8)
-        .map(|_| {
-            let (ledger, round, next) = (Arc::clone(&ledger), round.clone(), Arc::clone(&next));
-            tokio::spawn(async move {
-                loop {
-                    let id = format!("{round}-{}", next.fetch_add(1, Ordering::Relaxed));
-                    ledger.commit(entry(&id)).await.unwrap();
-                    say(&format!("ACK {id}"));
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+    let mut tasks = tokio::task::JoinSet::<()>::new();
+    for _ in 0..8 {
+        let (ledger, round, next) = (Arc::clone(&ledger), round.clone(), Arc::clone(&next));
+        tasks.spawn(async move {
+            loop {
+                let id = format!("{round}-{}", next.fetch_add(1, Ordering::Relaxed));
+                ledger.commit(entry(&id)).await.unwrap();
+                say(&format!("ACK {id}"));
+            }
+        });
     }
+    panic!("{:?}", tasks.join_next().await);
 }
 
 /// Process death, not power failure: that the data is also on the disk when a

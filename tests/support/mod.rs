@@ -9,6 +9,7 @@
     reason = "each test binary uses its own part; `never_used` keeps this true for one that uses all"
 )]
 
+pub mod broker;
 pub mod fake_issuer;
 pub mod tls;
 pub mod tokens;

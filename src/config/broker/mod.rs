@@ -298,7 +298,9 @@ fn listen(spec: &Fields, transport: Option<&Transport>, report: &mut Report) -> 
                 address.port()
             );
             let help = "give each its own port".to_owned();
-            report.error(at(name), Code::Conflict, message).help = Some(help);
+            // One of the two may be there by default.
+            let place = if given.has(name) { at(name) } else { at(other) };
+            report.error(place, Code::Conflict, message).help = Some(help);
         }
     }
     Some(listen)

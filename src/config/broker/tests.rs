@@ -309,7 +309,7 @@ fn two_targets_do_not_share_a_resource() {
 #[test]
 fn no_target_is_no_broker() {
     let at = GOOD.find("    prod:").unwrap();
-    let text = format!("{}", &GOOD[..at]).replace("targets:", "targets: {}");
+    let text = GOOD[..at].replace("targets:", "targets: {}");
     assert_eq!(refused(&text).3, "there is no target");
 }
 

@@ -58,6 +58,11 @@ pub(super) fn read<'n>(
                     all.extend(one(&name, member, source, purpose, report));
                 }
             }
+            // A dotted key would be a second way to say it, and a claim's own
+            // name may have dots.
+            _ if entry.key.contains('.') => {
+                unknown(&entry.key, entry.key_span, source, report);
+            }
             _ => all.extend(one(&entry.key, entry, source, purpose, report)),
         }
     }
@@ -139,6 +144,16 @@ pub(super) fn unknown(name: &str, at: Span, source: &Source, report: &mut Report
         .map(|(_, field)| *field)
         .or_else(|| nearest(name, names(source)))
         .map(|field| format!("did you mean `{field}`?"));
+    if let Some((outer, inner)) = name.split_once('.')
+        && source
+            .field(outer)
+            .is_some_and(|f| f.kind == FieldKind::Any)
+    {
+        found.help = Some(format!(
+            "write `{outer}: {{ {}: ... }}`",
+            display(inner, 64)
+        ));
+    }
     let known: Vec<_> = names(source).collect();
     found.note = Some(format!("known fields: {}", known.join(", ")));
 }

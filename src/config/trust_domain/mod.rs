@@ -53,10 +53,13 @@ pub fn read(document: &mut Document, around: Around<'_>) -> Option<Parts> {
     let spec = document.spec(preset.map_or_else(shape::any, shape::of))?;
     let report = &mut document.report;
     let name = document.name.parse::<TrustDomainName>().ok();
-    let built = preset.zip(around.issuer).and_then(|(preset, issuer)| {
+    // Without the broker's issuer there will be no plan; the source is built all
+    // the same, so that what is said about its fields can be judged.
+    let unknown = "https://issuer.invalid".parse::<IssuerUrl>().ok();
+    let issuer = around.issuer.or(unknown.as_ref());
+    let built = preset.zip(issuer).and_then(|(preset, issuer)| {
         let settings = spec.object(preset.name)?;
-        // A name that is not in order was reported; the source is built all
-        // the same, so that what is said about its fields can be judged.
+        // Nor does a name that is not in order, and was reported.
         let name = name.clone().or_else(|| "unnamed".parse().ok())?;
         Some((build(name, preset, settings, issuer, report)?, settings))
     });
@@ -75,6 +78,7 @@ pub fn read(document: &mut Document, around: Around<'_>) -> Option<Parts> {
         _ => Explain::Mismatch,
     };
     let file = Arc::clone(&reader.file);
+    around.issuer?;
     let (domain, settings) = built?;
     let keys = keys::spec(&domain, settings, report)?;
     let source_span = spec.key_span(domain.preset.name);
@@ -152,7 +156,7 @@ fn build(
         Err(problems) => {
             for SettingProblem { key, what, hint } in problems {
                 // What the shape has already said is not said again.
-                if shape_said(given, &key, report) {
+                if shape_said(preset, given, &key) {
                     continue;
                 }
                 let message = if key.is_empty() {
@@ -171,20 +175,20 @@ fn build(
 
 /// Whether the setting was written and did not fit, or is missing and the
 /// shape requires it.
-fn shape_said(given: &Fields, key: &str, report: &Report) -> bool {
+fn shape_said(preset: &Preset, given: &Fields, key: &str) -> bool {
     let (outer, inner) = key
         .split_once('.')
-        .map_or((key, None), |(o, i)| (o, Some(i)));
+        .map_or((key, None), |(outer, inner)| (outer, Some(inner)));
     let dropped = |fields: &Fields, key: &str| fields.written(key) && !fields.has(key);
-    let missing = !given.written(outer)
-        && report
-            .found()
-            .iter()
-            .any(|d| d.code == Code::MissingKey && d.message == format!("`{outer}` is missing"));
+    let required = preset
+        .settings
+        .keys
+        .iter()
+        .any(|k| k.required && k.name == outer);
     let inside = inner
         .zip(given.object(outer))
         .is_some_and(|(key, fields)| dropped(fields, key));
-    dropped(given, outer) || missing || inside
+    dropped(given, outer) || inside || required && !given.written(outer)
 }
 
 /// Where a setting stands: its value, or the nearest key above it.
@@ -352,6 +356,8 @@ impl Reader<'_> {
         let node = match (fields.written("allow"), fields.written("deny")) {
             (true, false) => fields.later("allow"),
             (false, true) => fields.later("deny"),
+            // A misspelt key was reported as one.
+            (false, false) if fields.keys.len() > fields.all.len() => None,
             (both, _) => {
                 let (message, code) = match both {
                     true => ("a test is either `allow` or `deny`", Code::Conflict),
@@ -410,23 +416,22 @@ impl Reader<'_> {
         }
     }
 
+    /// What a refusal is expected to be about. It may be a field, a condition
+    /// (`when.NAME`) or a claim that evidence refuses; only a slip of the pen is
+    /// refused.
     fn mismatch_field(&self, fields: &Fields, report: &mut Report) -> Option<String> {
         let given = fields.get("field")?;
         let name = given.as_text()?;
         let source = &self.domain?.source;
-        match source.field(name) {
-            Some(spec) => Some(spec.name.to_string()),
-            // A condition's name, or a claim that evidence itself refuses.
-            None if self.is_condition(name) || CLAIMS.contains(&name) => Some(name.to_owned()),
-            None => {
-                fields::unknown(name, given.span, source, report);
-                None
-            }
+        if let Some(spec) = source.field(name) {
+            return Some(spec.name.to_string());
         }
-    }
-
-    fn is_condition(&self, name: &str) -> bool {
-        name.parse::<ConditionName>().is_ok()
+        let slip = check::nearest(name, fields::names(source)).is_some();
+        if slip && !CLAIMS.contains(&name) && !name.starts_with("when.") {
+            fields::unknown(name, given.span, source, report);
+            return None;
+        }
+        Some(name.to_owned())
     }
 }
 

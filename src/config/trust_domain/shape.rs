@@ -162,46 +162,80 @@ const TEST: Object = Object {
     ],
 };
 
-static SHAPES: LazyLock<Vec<(&'static Preset, Object)>> = LazyLock::new(|| {
+static SHAPES: LazyLock<Vec<(&'static str, &'static Object)>> = LazyLock::new(|| {
+    let shape = |preset: &Preset| kept(preset.settings.doc, keys(&[preset], true));
     PRESETS
         .iter()
-        .map(|preset| {
-            (
-                *preset,
-                Object {
-                    doc: preset.settings.doc,
-                    keys: keys(&[preset], true),
-                },
-            )
-        })
+        .map(|preset| (preset.name, shape(preset)))
         .collect()
 });
 
 /// For a document whose source is not known: whatever else it says is judged.
-static ANY_SOURCE: LazyLock<Object> = LazyLock::new(|| Object {
-    doc: "A trust domain.",
-    keys: keys(PRESETS, false),
-});
+static ANY_SOURCE: LazyLock<&'static Object> =
+    LazyLock::new(|| kept("A trust domain.", keys(PRESETS, false)));
+
+/// How keys are kept fresh: the same for every source that fetches them, so it
+/// stands here and not in each.
+const FRESHNESS: [Key; 2] = [
+    may(
+        "refresh",
+        "How often keys are fetched. Default: 5m.",
+        Kind::Text(Form::Duration),
+    ),
+    may(
+        "maxStale",
+        "How old keys may become when they cannot be fetched; then evidence is refused until they can. Default: 1d.",
+        Kind::Text(Form::Duration),
+    ),
+];
+
+/// A source's own settings, with what is said about its keys completed.
+fn settings(preset: &Preset) -> &'static Object {
+    let complete = |key: &Key| match key.kind {
+        Kind::Object(inner) if matches!(key.name, "keys" | "bundle") => {
+            let own = inner.keys.iter().copied();
+            let further = FRESHNESS.into_iter();
+            let further = further.filter(|k| !inner.keys.iter().any(|own| own.name == k.name));
+            Key {
+                kind: Kind::Object(kept(inner.doc, own.chain(further).collect())),
+                ..*key
+            }
+        }
+        _ => *key,
+    };
+    kept(
+        preset.settings.doc,
+        preset.settings.keys.iter().map(complete).collect(),
+    )
+}
 
 /// Made once per process and kept: shapes are data that live as long as it.
-fn keys(presets: &[&'static Preset], required: bool) -> &'static [Key] {
-    let source = |preset: &&'static Preset| Key {
+fn kept(doc: &'static str, keys: Vec<Key>) -> &'static Object {
+    Box::leak(Box::new(Object {
+        doc,
+        keys: Box::leak(keys.into_boxed_slice()),
+    }))
+}
+
+fn keys(presets: &[&Preset], required: bool) -> Vec<Key> {
+    let source = |preset: &&Preset| Key {
         name: preset.name,
         doc: preset.settings.doc,
-        kind: Kind::Object(preset.settings),
+        kind: Kind::Object(settings(preset)),
         required,
     };
     let reserved = |name: &&'static str| may(name, "Reserved.", NOT_YET);
-    let mut keys: Vec<Key> = presets.iter().map(source).collect();
-    keys.extend(common());
-    keys.extend(RESERVED.iter().map(reserved));
-    Box::leak(keys.into_boxed_slice())
+    let sources = presets.iter().map(source);
+    sources
+        .chain(common())
+        .chain(RESERVED.iter().map(reserved))
+        .collect()
 }
 
 /// The `spec` of a trust domain of one kind of source.
 pub fn of(preset: &Preset) -> &'static Object {
-    let found = SHAPES.iter().find(|(p, _)| p.name == preset.name);
-    found.map_or(&ANY_SOURCE, |(_, shape)| shape)
+    let found = SHAPES.iter().find(|(name, _)| *name == preset.name);
+    found.map_or_else(any, |(_, shape)| shape)
 }
 
 /// The `spec` of a trust domain whose source is not known.

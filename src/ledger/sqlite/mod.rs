@@ -140,8 +140,9 @@ impl Sqlite {
         let Some(queue) = queue else { return };
         let (answer, closed) = oneshot::channel();
         // The queue may be full, and this must get in.
-        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Close(answer))).await;
-        if matches!(sent, Ok(Ok(()))) {
+        let sent =
+            tokio::task::spawn_blocking(move || queue.send(Message::Close(answer)).is_ok()).await;
+        if sent.unwrap_or(false) {
             let _ = closed.await;
         }
     }

@@ -22,6 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, ffi};
 pub(super) struct Place {
     path: PathBuf,
     wal: PathBuf,
+    shm: PathBuf,
 }
 
 /// Which files are open, so that others in their place are noticed.
@@ -45,11 +46,15 @@ const LOG_KEPT: i64 = 64 * 1024 * 1024;
 
 impl Place {
     pub(super) fn new(path: &Path) -> Self {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
+        let beside = |suffix| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
         Self {
             path: path.to_owned(),
-            wal: wal.into(),
+            wal: beside("-wal"),
+            shm: beside("-shm"),
         }
     }
 
@@ -79,19 +84,26 @@ impl Place {
 
     /// It holds sealed keys and who did what: nobody else's to read.
     fn close_to_others(&self) -> Result<(), Fault> {
-        let mode = fs::metadata(&self.path)
-            .map_err(|error| self.fault(&error))?
-            .permissions()
-            .mode();
-        if mode & 0o077 == 0 {
-            return Ok(());
+        let mode_of = |path| fs::metadata(path).map(|file| file.permissions().mode() & 0o777);
+        let mut mode = mode_of(&self.path).map_err(|error| self.fault(&error))?;
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                path = %self.path.display(),
+                "the ledger file was open to other users; closing it to them"
+            );
+            mode = 0o600;
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+                .map_err(|error| self.fault(&error))?;
         }
-        tracing::warn!(
-            path = %self.path.display(),
-            "the ledger file was open to other users; closing it to them"
-        );
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o600))
-            .map_err(|error| self.fault(&error))
+        // SQLite gives its companions the file's mode as it finds it. If that
+        // was another since, they would stay read-only; what cannot be mended
+        // here is said when they are opened.
+        for companion in [&self.wal, &self.shm] {
+            if mode_of(companion).is_ok_and(|found| found != mode) {
+                let _ = fs::set_permissions(companion, fs::Permissions::from_mode(mode));
+            }
+        }
+        Ok(())
     }
 
     /// Opens the existing file for writing.
@@ -104,8 +116,6 @@ impl Place {
                 connection.pragma_update(None, "foreign_keys", false)?;
                 connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                 connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
-                // Closing must not tidy up files that may have been replaced.
-                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
                 Ok(connection)
             })
             .map_err(|error| self.explain(&error))
@@ -131,6 +141,9 @@ impl Place {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(32);
+        // Closing must not tidy up: the files may have been replaced, or be
+        // another user's.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // Opening touches nothing yet; this does, so that faults show here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
         Ok(connection)
@@ -176,7 +189,8 @@ impl Place {
                 "another process holds its write lock: end that process or wait for it"
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                "it is read-only for this process: check its owner, mode and mount"
+                "it, or its -wal or -shm file, is read-only for this process: \
+                 check their owner, mode and mount"
             }
             Some(ErrorCode::CannotOpen) => {
                 "it or its -wal or -shm file cannot be opened: check that they \
@@ -191,7 +205,11 @@ impl Place {
             }
             _ => "an unexpected fault",
         };
-        Fault(format!("{}: {advice} ({error})", self.path.display()))
+        let code = error.sqlite_error().map_or(0, |e| e.extended_code);
+        Fault(format!(
+            "{}: {advice} ({error}; SQLite's code {code})",
+            self.path.display()
+        ))
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
@@ -250,8 +268,11 @@ mod tests {
         let path = folder.path().join("ledger.db");
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let log = folder.path().join("ledger.db-wal");
+        fs::write(&log, "").unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o444)).unwrap();
         Place::new(&path).create().unwrap();
-        assert_eq!(mode(&path), 0o600);
+        assert_eq!((mode(&path), mode(&log)), (0o600, 0o600));
     }
 
     #[test]

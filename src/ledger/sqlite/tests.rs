@@ -283,17 +283,19 @@ const GROUPS_OF_WORK: usize = 4096;
 async fn closing_writes_what_waits_and_takes_nothing_more() {
     let home = Home::new();
     let ledger = home.open();
-    let waiting: Vec<_> = (0..100)
-        .map(|token| {
-            let ledger = Arc::clone(&ledger);
-            tokio::spawn(async move { ledger.commit(entry(token)).await })
-        })
-        .collect();
-    // One round of the scheduler puts them all into the queue.
-    tokio::task::yield_now().await;
+    let mut waiting = Vec::new();
+    for token in 0..100 {
+        let mut commit = ledger.commit(entry(token));
+        // Polled once, so it is in the queue.
+        match tokio::time::timeout(Duration::ZERO, &mut commit).await {
+            Ok(done) => done.unwrap(),
+            Err(_) => waiting.push(commit),
+        }
+    }
+    assert!(!waiting.is_empty());
     ledger.close().await;
-    for task in waiting {
-        task.await.unwrap().unwrap();
+    for commit in waiting {
+        commit.await.unwrap();
     }
     assert!(!ledger.healthy());
     let reason = why(ledger.commit(entry(200)).await);
