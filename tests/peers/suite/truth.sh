@@ -33,7 +33,6 @@ truth() {
   while read -r shape row; do
     check "truth: $shape" answers temporal main "$shape" "$row"
     check "truth: $shape, of twin at twin" answers twin twin "$shape" "$row"
-    check "truth: $shape, of main at twin: refused" answers twin main "$shape" refused
     check "truth: $shape, of twin at main: refused" answers temporal twin "$shape" refused
     check "truth: $shape, for another audience: refused" answers elsewhere main "$shape" refused
   done < <(printf '%s\n' "${SHAPES[@]}")
