@@ -197,19 +197,33 @@ fn check_identity(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_
 }
 
 fn check_pins(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_>) {
+    let demands = &domain.demands;
     let names = |matcher: &Matcher, name: &str| matcher.pins == name || *matcher.field == *name;
-    let pinned = |name: &str| {
-        domain.demands.pinned.contains(&name)
-            || rule.matchers.iter().any(|m| names(m, name) && m.is_exact())
+    let pins = |matcher: &Matcher, name: &str| {
+        let prefix = || {
+            demands.prefixed.contains(&name)
+                && matcher.any_of.iter().all(|p| p.has_literal_segment())
+        };
+        names(matcher, name) && (matcher.is_exact() || prefix())
     };
-    let alternatives = domain.demands.must_pin;
-    if alternatives.is_empty() || alternatives.iter().any(|all| all.iter().all(|f| pinned(f))) {
+    let by_domain = |name: &str| demands.pinned.contains(&name);
+    let by_rule = |name: &str| rule.matchers.iter().any(|m| pins(m, name));
+    let vouched = |name: &str| {
+        let not_the_caller = |m: &&Matcher| m.asserted_by != Asserter::Caller;
+        let mut vouched = rule.matchers.iter().filter(not_the_caller);
+        by_domain(name) || vouched.any(|m| pins(m, name))
+    };
+    let satisfied = |all: &&&[&'static str]| {
+        all.iter().all(|name| by_domain(name) || by_rule(name))
+            && all.iter().any(|name| vouched(name))
+    };
+    let alternatives = demands.must_pin;
+    if alternatives.is_empty() || alternatives.iter().any(|all| satisfied(&all)) {
         return;
     }
     let wanted: Vec<String> = alternatives.iter().map(|all| all.join(" and ")).collect();
-    let glob = rule.matchers.iter().find(|m| {
-        !m.is_exact() && alternatives.iter().flat_map(|a| *a).any(|name| names(m, name))
-    });
+    let demanded = |m: &Matcher| alternatives.iter().any(|all| all.iter().any(|n| names(m, n)));
+    let glob = rule.matchers.iter().find(|m| !m.is_exact() && demanded(m));
     let what = match glob {
         Some(matcher) => format!(
             "rule `{}` has a wildcard in `{}`, which must be pinned",
@@ -217,7 +231,8 @@ fn check_pins(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_>) {
         ),
         None => format!("rule `{}` does not pin who is meant", rule.name),
     };
-    problems.add(what, format!("match an exact value of {}", wanted.join(", or of ")));
+    let hint = format!("match an exact value of {}", wanted.join(", or of "));
+    problems.add(what, hint);
 }
 
 /// Whether what the rule grants is within its role, and fit for who is meant.

@@ -7,11 +7,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    evidence::{Source, Supposed},
+    evidence::{Rejection, Source, Supposed},
     model::{TargetName, TrustDomainName},
 };
 
-use super::{Ask, Denial, DomainPolicy, Expect, Policy, Supposition, Test};
+use super::{Ask, Denial, DomainPolicy, Expect, Mismatch, Policy, Supposition, Test, Trace};
 
 /// How one test in a file came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +65,32 @@ fn suppose(
 ) -> Result<Vec<Decision>, String> {
     let supposed = Supposed::new(&domain.name, source, source.preset(), &test.given)
         .map_err(|problem| format!("`{}`: {}", problem.key, problem.what))?;
+    // What the source itself never accepts is refused before any rule, here as
+    // in an exchange.
+    if let Err(rejection) = source.admits(&supposed.attributes) {
+        return Ok(vec![Err(Box::new(rejected(&rejection)))]);
+    }
     let targets = targets(policy, domain, test)?;
     let asks = targets.into_iter().map(|target| Ask {
         role: test.ask_role.clone(),
         ..Ask::of(target)
     });
     Ok(asks.map(|ask| policy.suppose(&supposed, &ask)).collect())
+}
+
+fn rejected(rejection: &Rejection) -> Denial {
+    Denial {
+        reason: rejection.reason,
+        mismatch: rejection.field.map(|field| Mismatch {
+            rule: None,
+            field: field.into(),
+            found: rejection.found.clone(),
+            wanted: rejection.wanted.clone(),
+            hint: None,
+        }),
+        roles: Vec::new(),
+        trace: Trace::default(),
+    }
 }
 
 /// The target of the role; without a role, all that the trust domain's rules

@@ -15,6 +15,10 @@ use crate::model::{Attributes, Permission, Target, TargetName, Ttl, Value};
 
 use super::{DomainPolicy, Role, Rule, narrow::limited};
 
+/// More fields than a trust domain's rules usually read: so many need no
+/// allocation.
+const FEW: usize = 24;
+
 /// One trust domain, arranged.
 #[derive(Debug)]
 pub(super) struct DomainIndex {
@@ -62,18 +66,14 @@ pub(super) struct Compiled {
 
 /// The attributes of one identity by slot.
 pub(super) struct Slots<'a> {
-    few: [Option<&'a Value>; Self::FEW],
+    few: [Option<&'a Value>; FEW],
     many: Vec<Option<&'a Value>>,
 }
 
 impl<'a> Slots<'a> {
-    /// More fields than a trust domain's rules usually read, so that no
-    /// allocation is needed.
-    const FEW: usize = 24;
-
     pub(super) fn get(&self, slot: usize) -> Option<&'a Value> {
-        let slots = if self.many.is_empty() {
-            self.few.as_slice()
+        let slots: &[Option<&Value>] = if self.many.is_empty() {
+            &self.few
         } else {
             &self.many
         };
@@ -146,10 +146,10 @@ impl DomainIndex {
     /// Reads attributes into slots.
     pub(super) fn slots<'a>(&self, attributes: &'a Attributes) -> Slots<'a> {
         let mut slots = Slots {
-            few: [None; Slots::FEW],
+            few: [None; FEW],
             many: Vec::new(),
         };
-        let places: &mut [Option<&'a Value>] = if self.fields.len() > Slots::FEW {
+        let places: &mut [Option<&'a Value>] = if self.fields.len() > FEW {
             slots.many = vec![None; self.fields.len()];
             &mut slots.many
         } else {

@@ -87,6 +87,18 @@ impl Pattern {
         !matches!(self.0, Form::Glob(..))
     }
 
+    /// Whether every value that it matches begins with the same whole segment.
+    pub(super) fn has_literal_segment(&self) -> bool {
+        match &self.0 {
+            Form::Glob(text, separators) => {
+                let literal = text.split('*').next().unwrap_or_default();
+                let whole = literal.rfind(*separators).and_then(|at| literal.get(..at));
+                whole.is_some_and(|w| !w.trim_matches(*separators).is_empty())
+            }
+            _ => true,
+        }
+    }
+
     /// The text that a text value must equal, if that is all there is to it.
     pub(super) fn exact_text(&self) -> Option<&Arc<str>> {
         match &self.0 {

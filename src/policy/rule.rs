@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    evidence::Setting,
+    evidence::{Setting, Source},
     model::{
         Namespace, Permission, Reason, RoleName, RuleName, TargetName, TrustDomainName, Ttl,
     },
@@ -78,8 +78,28 @@ pub struct Demands {
     pub must_pin: &'static [&'static [&'static str]],
     /// Fields that the trust domain itself pins.
     pub pinned: Vec<&'static str>,
+    /// Fields that a wildcard behind a whole literal segment pins too: names
+    /// in a hierarchy that one authority gives out.
+    pub prefixed: &'static [&'static str],
     /// Values of a field that mean "anyone can trigger this".
     pub untrusted: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Demands {
+    /// What this source demands.
+    pub fn of(source: &Source) -> Self {
+        Self {
+            must_pin: source.must_pin(),
+            pinned: source.pinned().to_vec(),
+            // The trust domain's own SPIRE server gives out every path under
+            // it; nobody else can be behind `/ns/payments/job/*`.
+            prefixed: match source {
+                Source::Spiffe(_) => &["path"],
+                Source::Kubernetes(_) | Source::GithubActions(_) | Source::Oidc(_) => &[],
+            },
+            untrusted: source.preset().untrusted,
+        }
+    }
 }
 
 /// One trust domain's part of the policy.
