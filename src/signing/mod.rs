@@ -35,14 +35,7 @@ mod memory;
 #[cfg(test)]
 mod rotation_tests;
 
-mod lifecycle;
-mod rotation;
-mod seal;
-mod store;
-#[cfg(test)]
-mod tests;
-
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     base::clock::Moment,
