@@ -1,6 +1,12 @@
 //! The keys as they are now, and how they change.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -10,58 +16,77 @@ use crate::{
     base::{
         clock::{Clock, Moment},
         secret::Secret,
+        text,
     },
-    jose::{Algorithm, LocalKey, Signer},
+    jose::{Algorithm, LocalKey, Signer as _},
     model::{Target, TargetName, TargetSigning, Ttl},
 };
 
 use super::{
-    ActiveKey, KeyChange, KeyRecord, KeyStore, KeyView, Phase, SigningError, State, TargetKeys,
-    lifecycle::{self, Due},
-    seal::{Of, Sealer},
+    ActiveKey, KeyChange, KeyRecord, KeyStore, KeyView, Phase, SigningError,
+    age::Ages,
+    lifecycle::{self, Aged, Step},
+    seal::{Owner, Sealer},
+    view::{TargetKeys, View},
 };
+
+/// How often a change is tried again when another process was first.
+const TRIES: usize = 5;
+/// Most transactions of one call: each step of a rotation is one.
+const ROUNDS: usize = 20;
 
 /// What rotation is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotate {
-    /// Publish a next key; it takes over when it has been published long enough.
+    /// Publish a next key now, if there is none; it takes over when it has
+    /// been published long enough.
     Schedule,
-    /// The active key is in wrong hands: another takes over at once, and the
-    /// old one is withdrawn at once, though live tokens by it are then refused.
+    /// The active key is in wrong hands. The next key, or a new one, takes over
+    /// at once and the old one is withdrawn at once: live tokens by it are
+    /// refused, and a server accepts new ones from its next refresh.
     Compromised,
 }
 
-/// A wall clock that moves by more than this against the monotonic one has
-/// jumped; keys then keep their phases for a publication period.
-const JUMP: Duration = Duration::from_secs(5);
-
-/// How often a change is tried again when another process was first.
-const TRIES: usize = 5;
-
-/// Our keys.
+/// Our keys, read without a lock.
 pub struct Signing {
     store: Arc<dyn KeyStore>,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
-    state: ArcSwap<State>,
+    view: ArcSwap<View>,
+    /// The latest wall-clock time that a token may have been signed at, in
+    /// milliseconds: the clock may have gone back since.
+    latest: AtomicI64,
     /// One change at a time, and what changes need to know.
-    plan: Mutex<Plan>,
+    keeper: Mutex<Keeper>,
 }
 
 #[derive(Default)]
-struct Plan {
+struct Keeper {
     targets: Vec<Arc<Target>>,
-    /// The longest lifetime of any token of a target that this process has known:
-    /// a plan that lowers it does not shorten tokens that are out already.
-    longest: HashMap<TargetName, Ttl>,
-    /// Keys that are in use, so that a tick does not unseal them again.
-    held: HashMap<String, Arc<LocalKey>>,
-    last: Option<(Moment, Duration)>,
-    rest_until: Duration,
+    ages: Ages,
+    /// Keys that were unsealed before, by target and kid.
+    held: HashMap<(TargetName, String), Held>,
+}
+
+/// An unsealed key, and the envelope that it came out of.
+#[derive(Clone)]
+struct Held {
+    sealed: Vec<u8>,
+    signing: TargetSigning,
+    key: Arc<LocalKey>,
+    longest: Ttl,
+}
+
+/// A change that a person asked for.
+#[derive(Clone, Copy)]
+enum Order<'a> {
+    Rotate(&'a TargetName, Rotate),
+    Retire(&'a TargetName, &'a str),
 }
 
 impl Signing {
-    /// Opens the store. Keys are there after [`apply`](Self::apply).
+    /// Takes the store and the key-encryption key. There are keys after
+    /// [`apply`](Self::apply).
     pub fn open(
         store: Arc<dyn KeyStore>,
         key_encryption_key: &Secret,
@@ -71,148 +96,250 @@ impl Signing {
             store,
             sealer: Sealer::new(key_encryption_key)?,
             clock,
-            state: ArcSwap::default(),
-            plan: Mutex::default(),
+            view: ArcSwap::default(),
+            latest: AtomicI64::new(i64::MIN),
+            keeper: Mutex::default(),
         }))
     }
 
-    /// Takes on a plan's targets, and makes the keys that are missing.
+    /// Takes on a plan's targets, makes the keys that are missing, and does
+    /// what is due. On failure the targets from before stay: a plan whose
+    /// lifetimes could not be noted must not be used.
     pub async fn apply(&self, targets: &[Arc<Target>]) -> Result<(), SigningError> {
-        let mut plan = self.plan.lock().await;
-        for target in targets {
-            let longest = plan.longest.entry(target.name.clone()).or_insert(target.max_ttl);
-            *longest = (*longest).max(target.max_ttl);
-        }
-        plan.targets = targets.to_vec();
-        self.advance(&mut plan, None).await
+        let mut keeper = self.keeper.lock().await;
+        self.advance(&mut keeper, targets, None).await?;
+        keeper.targets = targets.to_vec();
+        Ok(())
     }
 
-    /// Re-reads the store, since another process may have rotated, and does
-    /// what is due. To be called every second or two.
+    /// Reads the store again, since another process may have rotated, and does
+    /// what is due. To be called every few seconds: a process that has not
+    /// read the store for too long neither signs nor publishes.
     pub async fn tick(&self) -> Result<(), SigningError> {
-        let mut plan = self.plan.lock().await;
-        self.advance(&mut plan, None).await
+        let mut keeper = self.keeper.lock().await;
+        let targets = keeper.targets.clone();
+        self.advance(&mut keeper, &targets, None).await
     }
 
     /// The key that signs for a target now.
     pub fn active(&self, target: &TargetName) -> Option<ActiveKey> {
-        self.state.load().targets.get(target)?.active.clone()
+        let now = self.now();
+        let view = self.view.load();
+        let keys = view.get(target.as_str(), now, self.clock.uptime())?;
+        Some(Arc::clone(&keys.active))
     }
 
-    /// The key set that the target's servers read: next, active and retiring
-    /// keys. Never without a key.
+    /// The key set that the target's servers read, from memory: next, active
+    /// and retiring keys. Never without a key, and never one that another
+    /// process may have moved on from: an answer that is no key set leaves
+    /// servers with the keys that they have, an old set would take some away.
     pub fn jwks(&self, target: &str) -> Option<Bytes> {
-        Some(self.state.load().targets.get(target)?.jwks.clone())
+        let view = self.view.load();
+        let keys = view.get(target, self.clock.now(), self.clock.uptime())?;
+        Some(keys.jwks.clone())
     }
 
-    /// Starts a rotation.
+    /// Begins a rotation.
     pub async fn rotate(&self, target: &TargetName, how: Rotate) -> Result<(), SigningError> {
-        let mut plan = self.plan.lock().await;
-        self.advance(&mut plan, Some(&Order::Rotate(target, how))).await
+        self.order(Order::Rotate(target, how)).await
     }
 
-    /// Withdraws a key that does not sign.
+    /// Withdraws a key that does not sign, before its time.
     pub async fn retire(&self, target: &TargetName, kid: &str) -> Result<(), SigningError> {
-        let mut plan = self.plan.lock().await;
-        self.advance(&mut plan, Some(&Order::Retire(target, kid))).await
+        self.order(Order::Retire(target, kid)).await
     }
 
-    /// Every key of every target, oldest first.
+    /// Every key of every target, by target and then oldest first, as of the
+    /// last reading of the store.
     pub fn list(&self) -> Vec<KeyView> {
-        let state = self.state.load();
-        let mut all: Vec<_> = state.targets.values().flat_map(|keys| keys.views.clone()).collect();
-        all.sort_by(|a, b| (&a.target, a.created_at, &a.kid).cmp(&(&b.target, b.created_at, &b.kid)));
+        let view = self.view.load();
+        let keys = view.targets.values();
+        let mut all: Vec<_> = keys.flat_map(|keys| keys.listed.iter().cloned()).collect();
+        all.sort_by(|a, b| {
+            (&a.target, a.created_at, &a.kid).cmp(&(&b.target, b.created_at, &b.kid))
+        });
         all
     }
 
-    async fn advance(&self, plan: &mut Plan, order: Option<&Order<'_>>) -> Result<(), SigningError> {
+    async fn order(&self, order: Order<'_>) -> Result<(), SigningError> {
+        let mut keeper = self.keeper.lock().await;
+        let targets = keeper.targets.clone();
+        if !targets.iter().any(|t| t.name == *order.target()) {
+            return Err(SigningError::NoSuchTarget(order.target().to_string()));
+        }
+        self.advance(&mut keeper, &targets, Some(order)).await
+    }
+
+    /// Wall-clock time, remembered if it is the latest so far.
+    fn now(&self) -> Moment {
         let now = self.clock.now();
-        let resting = self.resting(plan, now);
-        let mut order = order;
-        for _ in 0..TRIES {
+        if now.millis() > self.latest.load(Ordering::Relaxed) {
+            self.latest.fetch_max(now.millis(), Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// Reads, does what is due, reads again; what is published is what is stored.
+    async fn advance(
+        &self,
+        keeper: &mut Keeper,
+        targets: &[Arc<Target>],
+        mut order: Option<Order<'_>>,
+    ) -> Result<(), SigningError> {
+        let mut lost = 0;
+        for _ in 0..ROUNDS {
+            let (now, uptime) = (self.now(), self.clock.uptime());
             let records = self.store.load_keys().await?;
-            let changes = self.changes(plan, &records, order, resting, now)?;
-            if changes.is_empty() {
-                return self.publish(plan, &records);
+            keeper.ages.observe(&records, now, uptime);
+            self.unseal_new(keeper, targets, &records)?;
+            let mut view = View {
+                uptime,
+                wall: now,
+                ..View::default()
+            };
+            let mut changes = Vec::new();
+            for target in targets {
+                let keys: Vec<_> = records.iter().filter(|k| k.target == target.name).collect();
+                let aged = keeper.aged(&keys, uptime);
+                let steps = match order.filter(|o| *o.target() == target.name) {
+                    Some(order) => order.steps(&keys)?,
+                    None => lifecycle::due(&aged, target, now),
+                };
+                for step in steps {
+                    changes.push(self.change(keeper, target, &keys, step, now).await?);
+                }
+                if let Some(keys) = keeper.publish(target, &keys) {
+                    view.targets.insert(target.name.clone(), keys);
+                }
             }
-            if self.store.save_keys(changes).await? {
-                // Read again: what is published is what is stored.
-                order = None;
+            // An order that leaves nothing to do is done.
+            if changes.is_empty() && order.take().is_none() {
+                self.view.store(Arc::new(view));
+                return Ok(());
+            }
+            if !changes.is_empty() {
+                let said = changes.clone();
+                if self.store.save_keys(changes).await? {
+                    order = None;
+                    said.iter().for_each(tell);
+                } else {
+                    lost += 1;
+                }
+            }
+            if lost == TRIES {
+                break;
             }
         }
         Err(SigningError::Contended)
     }
 
-    /// Whether the wall clock jumped so recently that periods measured by it
-    /// mean nothing.
-    fn resting(&self, plan: &mut Plan, now: Moment) -> bool {
-        let uptime = self.clock.uptime();
-        if let Some((wall, mono)) = plan.last {
-            let expected = wall.plus(uptime.saturating_sub(mono));
-            if now.since(expected).max(expected.since(now)) > JUMP {
-                let longest = plan.targets.iter().map(|t| lifecycle::publication(t)).max();
-                plan.rest_until = uptime.saturating_add(longest.unwrap_or_default());
-                tracing::warn!(
-                    expected = %expected, found = %now,
-                    "the clock jumped; signing keys keep their phases for a while"
-                );
-            }
-        }
-        plan.last = Some((now, uptime));
-        uptime < plan.rest_until
-    }
-
-    fn changes(
+    /// Unseals what was not held yet, for these targets, and forgets the rest.
+    fn unseal_new(
         &self,
-        plan: &mut Plan,
+        keeper: &mut Keeper,
+        targets: &[Arc<Target>],
         records: &[KeyRecord],
-        order: Option<&Order<'_>>,
-        resting: bool,
-        now: Moment,
-    ) -> Result<Vec<KeyChange>, SigningError> {
-        let mut changes = Vec::new();
-        for target in plan.targets.clone() {
-            let keys: Vec<_> = records.iter().filter(|key| key.target == target.name).collect();
-            let mut due = match order {
-                Some(order) if *order.target() == target.name => order.due(&keys)?,
-                _ => Vec::new(),
+    ) -> Result<(), SigningError> {
+        let mut held = HashMap::new();
+        for record in records {
+            let wanted = targets.iter().any(|t| t.name == record.target);
+            if !wanted || record.phase == Phase::Retired {
+                continue;
+            }
+            let id = (record.target.clone(), record.kid.clone());
+            let known = keeper
+                .held
+                .get(&id)
+                .filter(|h| h.sealed == record.sealed && h.signing == record.signing);
+            let key = match known {
+                Some(known) => known.clone(),
+                None => self.unseal(record)?,
             };
-            if due.is_empty() {
-                let longest = longest(plan, &target);
-                due = lifecycle::due(&keys, &target, longest, now);
-                // After a jump only what is missing is made; nothing is moved.
-                due.retain(|due| !resting || *due == Due::Make(Phase::Active));
-            }
-            for due in due {
-                changes.push(match due {
-                    Due::Make(phase) => self.make(plan, &target, phase, now)?,
-                    Due::Move(kid, phase) => moved(&keys, &kid, phase, now)?,
-                });
-            }
+            held.insert(id, key);
         }
-        if let Some(order) = order
-            && !plan.targets.iter().any(|target| target.name == *order.target())
-        {
-            return Err(SigningError::NoSuchTarget(order.target().to_string()));
-        }
-        Ok(changes)
+        keeper.held = held;
+        Ok(())
     }
 
-    fn make(
+    fn unseal(&self, record: &KeyRecord) -> Result<Held, SigningError> {
+        let (private, longest) = self.sealer.unseal(&owner(record), &record.sealed)?;
+        let key = LocalKey::from_pkcs8(algorithm(record.signing), &private)
+            .map_err(|_| SigningError::Key)?;
+        if key.kid() != record.kid {
+            return Err(SigningError::Sealed);
+        }
+        Ok(Held {
+            sealed: record.sealed.clone(),
+            signing: record.signing,
+            key: Arc::new(key),
+            longest,
+        })
+    }
+
+    async fn change(
         &self,
-        plan: &mut Plan,
+        keeper: &Keeper,
+        target: &Target,
+        keys: &[&KeyRecord],
+        step: Step,
+        now: Moment,
+    ) -> Result<KeyChange, SigningError> {
+        let find = |kid: &str| {
+            let found = keys.iter().find(|k| k.kid == kid);
+            found.map(|k| (*k).clone()).ok_or(SigningError::Key)
+        };
+        match step {
+            Step::Make(phase) => {
+                let record = self.make(target, phase, now).await?;
+                Ok(KeyChange { was: None, record })
+            }
+            Step::Lengthen(kid) => {
+                let mut record = find(&kid)?;
+                let held = keeper.held.get(&(record.target.clone(), kid));
+                let key = &held.ok_or(SigningError::Key)?.key;
+                let private = key.to_pkcs8().map_err(|_| SigningError::Key)?;
+                record.sealed = self
+                    .sealer
+                    .seal(&owner(&record), target.max_ttl, &private)?;
+                Ok(KeyChange {
+                    was: Some(record.phase),
+                    record,
+                })
+            }
+            Step::Move(kid, phase) => {
+                let mut record = find(&kid)?;
+                let was = Some(record.phase);
+                record.since = match phase {
+                    // Tokens may have been signed by a clock that has gone back since.
+                    Phase::Retiring => now
+                        .max(record.since)
+                        .max(Moment::from_millis(self.latest.load(Ordering::Relaxed))),
+                    _ => now,
+                };
+                record.phase = phase;
+                if phase == Phase::Retired {
+                    // What is not there cannot be stolen.
+                    record.sealed.clear();
+                }
+                Ok(KeyChange { was, record })
+            }
+        }
+    }
+
+    async fn make(
+        &self,
         target: &Target,
         phase: Phase,
         now: Moment,
-    ) -> Result<KeyChange, SigningError> {
-        let key = LocalKey::generate(algorithm(target.signing)).map_err(|_| SigningError::Key)?;
+    ) -> Result<KeyRecord, SigningError> {
+        let wanted = algorithm(target.signing);
+        // Finding the primes of an RSA key takes long enough to be felt by requests.
+        let key = tokio::task::spawn_blocking(move || LocalKey::generate(wanted))
+            .await
+            .map_err(|_| SigningError::Key)?
+            .map_err(|_| SigningError::Key)?;
         let private = key.to_pkcs8().map_err(|_| SigningError::Key)?;
-        let of = Of {
-            target: &target.name,
-            kid: key.kid(),
-            signing: target.signing,
-        };
-        let record = KeyRecord {
+        let mut record = KeyRecord {
             target: target.name.clone(),
             kid: key.kid().to_owned(),
             signing: target.signing,
@@ -220,158 +347,128 @@ impl Signing {
             created_at: now,
             since: now,
             public_jwk: key.public_jwk().to_owned(),
-            sealed: self.sealer.seal(&of, &private)?,
+            sealed: Vec::new(),
         };
-        plan.held.insert(key.kid().to_owned(), Arc::new(key));
-        Ok(KeyChange { was: None, record })
-    }
-
-    /// Builds what readers see and swaps it in, whole.
-    fn publish(&self, plan: &mut Plan, records: &[KeyRecord]) -> Result<(), SigningError> {
-        let mut state = State::default();
-        let mut in_use = HashMap::new();
-        for target in plan.targets.clone() {
-            let mut keys: Vec<_> =
-                records.iter().filter(|key| key.target == target.name).collect();
-            keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
-            let signs = keys
-                .iter()
-                .filter(|key| key.phase == Phase::Active)
-                .max_by_key(|key| key.since);
-            let active = match signs {
-                None => None,
-                Some(record) => {
-                    let key = self.held(plan, record)?;
-                    in_use.insert(record.kid.clone(), Arc::clone(&key));
-                    Some(key as ActiveKey)
-                }
-            };
-            let published: Vec<&str> = keys
-                .iter()
-                .filter(|key| key.phase != Phase::Retired)
-                .map(|key| key.public_jwk.as_str())
-                .collect();
-            let jwks = format!(r#"{{"keys":[{}]}}"#, published.join(","));
-            let longest = longest(plan, &target);
-            let views = keys.iter().map(|key| view(key, &target, longest)).collect();
-            let keys = TargetKeys {
-                active,
-                jwks: jwks.into(),
-                views,
-            };
-            state.targets.insert(target.name.clone(), keys);
-        }
-        plan.held = in_use;
-        self.state.store(Arc::new(state));
-        Ok(())
-    }
-
-    fn held(&self, plan: &Plan, record: &KeyRecord) -> Result<Arc<LocalKey>, SigningError> {
-        if let Some(key) = plan.held.get(&record.kid) {
-            return Ok(Arc::clone(key));
-        }
-        let of = Of {
-            target: &record.target,
-            kid: &record.kid,
-            signing: record.signing,
-        };
-        let private = self.sealer.unseal(&of, &record.sealed)?;
-        let key = LocalKey::from_pkcs8(algorithm(record.signing), &private)
-            .map_err(|_| SigningError::Key)?;
-        // The row says which public key servers were shown: a private key that
-        // does not belong to it would sign tokens that nobody accepts.
-        if key.kid() != record.kid || key.public_jwk() != record.public_jwk {
-            return Err(SigningError::Key);
-        }
-        Ok(Arc::new(key))
+        record.sealed = self
+            .sealer
+            .seal(&owner(&record), target.max_ttl, &private)?;
+        Ok(record)
     }
 }
 
-/// A change that a person asked for.
-enum Order<'a> {
-    Rotate(&'a TargetName, Rotate),
-    Retire(&'a TargetName, &'a str),
+impl Keeper {
+    fn held(&self, record: &KeyRecord) -> Option<&Held> {
+        self.held.get(&(record.target.clone(), record.kid.clone()))
+    }
+
+    fn aged<'r>(&self, keys: &[&'r KeyRecord], uptime: std::time::Duration) -> Vec<Aged<'r>> {
+        keys.iter()
+            .filter_map(|record| {
+                Some(Aged {
+                    record,
+                    age: self.ages.of(record, uptime),
+                    longest: self.held(record)?.longest,
+                })
+            })
+            .collect()
+    }
+
+    /// What readers see of a target; nothing while it has no key that signs.
+    fn publish(&self, target: &Target, keys: &[&KeyRecord]) -> Option<TargetKeys> {
+        let mut keys = keys.to_vec();
+        keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
+        let active = keys.iter().find(|k| k.phase == Phase::Active)?;
+        let published: Vec<&str> = keys
+            .iter()
+            .filter_map(|k| Some(self.held(k)?.key.public_jwk()))
+            .collect();
+        let active = Arc::clone(&self.held(active)?.key);
+        Some(TargetKeys {
+            active,
+            jwks: format!(r#"{{"keys":[{}]}}"#, published.join(",")).into(),
+            limit: lifecycle::view_limit(target),
+            listed: keys.iter().map(|key| self.show(key, target)).collect(),
+        })
+    }
+
+    fn show(&self, key: &KeyRecord, target: &Target) -> KeyView {
+        KeyView {
+            target: key.target.clone(),
+            kid: key.kid.clone(),
+            signing: key.signing,
+            phase: key.phase,
+            created_at: key.created_at,
+            since: key.since,
+            due: lifecycle::change_at(key, target, self.held(key).map(|h| h.longest)),
+        }
+    }
 }
 
 impl Order<'_> {
-    fn target(&self) -> &TargetName {
+    const fn target(&self) -> &TargetName {
         match self {
             Self::Rotate(target, _) | Self::Retire(target, _) => target,
         }
     }
 
-    fn due(&self, keys: &[&KeyRecord]) -> Result<Vec<Due>, SigningError> {
+    fn steps(&self, keys: &[&KeyRecord]) -> Result<Vec<Step>, SigningError> {
         let of = |phase: Phase| keys.iter().filter(move |key| key.phase == phase);
-        let withdraw = |key: &&KeyRecord| Due::Move(key.kid.clone(), Phase::Retired);
+        let next = of(Phase::Next).min_by_key(|key| (key.created_at, &key.kid));
         match self {
-            Self::Rotate(_, Rotate::Schedule) if of(Phase::Next).next().is_some() => {
-                Err(SigningError::Refused("a rotation is under way: the next key is published already"))
-            }
-            Self::Rotate(_, Rotate::Schedule) => Ok(vec![Due::Make(Phase::Next)]),
+            Self::Rotate(_, Rotate::Schedule) => Ok(match next {
+                Some(_) => Vec::new(),
+                None => vec![Step::Make(Phase::Next)],
+            }),
             Self::Rotate(_, Rotate::Compromised) => {
-                let mut due: Vec<_> = of(Phase::Active).map(|key| withdraw(key)).collect();
-                due.push(match of(Phase::Next).next() {
-                    Some(next) => Due::Move(next.kid.clone(), Phase::Active),
-                    None => Due::Make(Phase::Active),
+                let mut steps: Vec<_> = of(Phase::Active)
+                    .map(|key| Step::Move(key.kid.clone(), Phase::Retired))
+                    .collect();
+                steps.push(match next {
+                    Some(next) => Step::Move(next.kid.clone(), Phase::Active),
+                    None => Step::Make(Phase::Active),
                 });
-                Ok(due)
+                Ok(steps)
             }
             Self::Retire(target, kid) => {
-                let key = keys.iter().find(|key| key.kid == *kid);
-                let key = key.ok_or_else(|| {
-                    SigningError::NoSuchKey(target.to_string(), crate::base::text::display(kid, 64))
+                let key = keys.iter().find(|key| key.kid == *kid).ok_or_else(|| {
+                    SigningError::NoSuchKey(target.to_string(), text::display(kid, 64))
                 })?;
                 match key.phase {
                     Phase::Active => Err(SigningError::Refused(
-                        "this key signs: rotate first, or rotate with --compromised",
+                        "this key signs: rotate first, or rotate because it is compromised",
                     )),
-                    Phase::Retired => Err(SigningError::Refused("this key is retired already")),
-                    Phase::Next | Phase::Retiring => Ok(vec![withdraw(key)]),
+                    Phase::Retired => Ok(Vec::new()),
+                    Phase::Next | Phase::Retiring => {
+                        Ok(vec![Step::Move(key.kid.clone(), Phase::Retired)])
+                    }
                 }
             }
         }
     }
 }
 
-fn longest(plan: &Plan, target: &Target) -> Ttl {
-    plan.longest.get(&target.name).copied().unwrap_or(target.max_ttl)
-}
-
-fn moved(
-    keys: &[&KeyRecord],
-    kid: &str,
-    phase: Phase,
-    now: Moment,
-) -> Result<KeyChange, SigningError> {
-    let key = keys.iter().find(|key| key.kid == kid).ok_or(SigningError::Key)?;
-    let mut record = (*key).clone();
-    record.phase = phase;
-    record.since = now;
-    if phase == Phase::Retired {
-        // What cannot be used cannot be stolen.
-        record.sealed.clear();
-    }
-    Ok(KeyChange {
-        was: Some(key.phase),
-        record,
-    })
-}
-
-fn view(key: &KeyRecord, target: &Target, longest: Ttl) -> KeyView {
-    KeyView {
-        target: key.target.clone(),
-        kid: key.kid.clone(),
-        signing: key.signing,
-        phase: key.phase,
-        created_at: key.created_at,
-        since: key.since,
-        due: lifecycle::next_change(key, target, longest),
+const fn owner(record: &KeyRecord) -> Owner<'_> {
+    Owner {
+        target: &record.target,
+        kid: record.kid.as_str(),
+        signing: record.signing,
     }
 }
 
-fn algorithm(signing: TargetSigning) -> Algorithm {
+const fn algorithm(signing: TargetSigning) -> Algorithm {
     match signing {
         TargetSigning::Es256 => Algorithm::Es256,
         TargetSigning::Rs256 => Algorithm::Rs256,
     }
+}
+
+fn tell(change: &KeyChange) {
+    let KeyChange { was, record } = change;
+    tracing::info!(
+        target_name = %record.target,
+        kid = record.kid,
+        from = was.map_or("none", Phase::as_str),
+        to = record.phase.as_str(),
+        "signing key changed"
+    );
 }

@@ -12,7 +12,7 @@ pub enum Phase {
     Next,
     /// Signs.
     Active,
-    /// Published for what it signed; signs no more.
+    /// Published for verification of what it signed; signs no more.
     Retiring,
     /// Withdrawn.
     Retired,
@@ -43,11 +43,12 @@ pub struct KeyRecord {
     pub phase: Phase,
     /// When it was made.
     pub created_at: Moment,
-    /// When the phase began.
+    /// When the current phase began.
     pub since: Moment,
-    /// The public JWK's text.
+    /// The public JWK's text, for people who look at the store. What is
+    /// published is derived from the private key.
     pub public_jwk: String,
-    /// The private key, sealed; empty once it is retired.
+    /// The sealed private key; empty once the key is retired.
     pub sealed: Vec<u8>,
 }
 
@@ -56,21 +57,22 @@ pub struct KeyRecord {
 #[error("signing-key storage: {0}")]
 pub struct KeyStoreError(pub String);
 
-/// Where key records are kept. The ledger implements it.
+/// Where key records are kept. Implemented by the ledger.
 pub trait KeyStore: Send + Sync {
     /// Every record.
     fn load_keys(&self) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
 
-    /// Inserts or replaces records, by target and kid, in one transaction, and
-    /// only if each is still in the phase that the change says it was in;
-    /// `false` if another process was first, and nothing is changed.
+    /// Inserts or replaces these records, by target and kid, in one
+    /// transaction, and only if each is still in the phase that the change
+    /// says it was in (or absent, for a new one). `false`: another process was
+    /// first, and nothing was changed.
     fn save_keys(&self, changes: Vec<KeyChange>) -> BoxFuture<'_, Result<bool, KeyStoreError>>;
 }
 
 /// One change to the store.
 #[derive(Clone)]
 pub struct KeyChange {
-    /// The phase that it is in now; `None`: a new key.
+    /// The phase that the stored record is in; `None`: a new key.
     pub was: Option<Phase>,
     /// What to store.
     pub record: KeyRecord,

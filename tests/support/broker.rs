@@ -44,7 +44,7 @@ pub struct Files {
 
 impl Files {
     /// Certificates, a key-encryption key, two targets (`prod`, `other`) and
-    /// roles on `prod`: `worker`, `reader`, `admin`, `both`; on `other`: `worker`.
+    /// roles on `prod`: `worker`, `reader`, `admin`, `both`; on `other`: `other-worker`.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ca = Ca::new("assay test root");
@@ -75,7 +75,7 @@ impl Files {
         files.write(
             "trust-domains/other-roles.yaml",
             "apiVersion: assay/v1\nkind: Roles\nmetadata: { name: other-roles }\nspec:\n  target: other\n  roles:\n\
-             \x20   worker: { namespaces: { payments: write }, maxTtl: 10m }\n",
+             \x20   other-worker: { namespaces: { payments: write }, maxTtl: 10m }\n",
         );
         files
     }
