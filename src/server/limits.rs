@@ -58,9 +58,8 @@ pub struct Limits {
     pub drain_grace: Duration,
     /// On shutdown: longest wait for requests that are in work.
     pub drain: Duration,
-    /// How long key sets may be cached, in seconds. A target's next key signs once
-    /// it was published for a server's refresh interval and 10 s, so a cache in
-    /// between must not take longer than that over an old set.
+    /// How long key sets may be cached, in seconds. Next to nothing: `signing`
+    /// waits a server's refresh interval and some seconds for all that is between.
     pub jwks_max_age: u32,
     /// How often the certificate files are looked at.
     pub certificate_check: Duration,
