@@ -1,40 +1,47 @@
 //! A grant in, a credential out: one file per credential type.
 //!
-//! SKELETON CONTRACT (owner: signing+mint)
+//! Minting takes the grant by value, so one decision makes one credential, and
+//! adds nothing to it: what may be done, where and for how long was decided
+//! before. What it does decide is form, and forms that a Temporal server would
+//! read as something else are refused here once more.
 
-use crate::{
-    base::{clock::Moment, secret::Secret},
-    policy::Grant,
-    signing::ActiveKey,
-};
+mod self_hosted;
+mod subject;
+
+use crate::base::{clock::Moment, secret::Secret};
+
+pub use self_hosted::self_hosted;
 
 /// What was minted. Only this room makes one.
 pub struct Credential {
-    _private: (),
+    secret: Secret,
+    expires_at: Moment,
 }
 
 impl Credential {
     /// The token itself.
     pub fn secret(&self) -> &Secret {
-        todo!()
+        &self.secret
     }
+
+    /// When it stops being accepted: the token's `exp`.
     pub fn expires_at(&self) -> Moment {
-        todo!()
+        self.expires_at
+    }
+
+    /// The whole seconds left at `now`: the `expires_in` of an answer.
+    pub fn expires_in(&self, now: Moment) -> u64 {
+        self.expires_at.since(now).as_secs()
     }
 }
 
 /// Minting did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the credential could not be minted")]
-pub struct MintError;
-
-/// Mints the self-hosted JWT (facts: DESIGN 6). Takes the grant by value. `id` is the lease's id and the token's `jti`.
-pub fn self_hosted(
-    _grant: Grant,
-    _id: &str,
-    _issuer: &str,
-    _key: &ActiveKey,
-    _now: Moment,
-) -> Result<Credential, MintError> {
-    todo!()
+pub enum MintError {
+    /// The signing key could not be used.
+    #[error("the credential could not be minted: the signing key could not be used")]
+    Sign,
+    /// The grant has a value that Temporal would read as something else.
+    #[error("the credential could not be minted: {0}")]
+    Form(&'static str),
 }
