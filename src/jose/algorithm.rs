@@ -1,10 +1,9 @@
-//! Signature algorithms, and what each needs of a key.
+//! Signature algorithms.
 
-use aws_lc_rs::signature::{self, VerificationAlgorithm};
+use std::fmt;
 
-/// The asymmetric algorithms that are ever verified here (RFC 7518 section 3,
-/// RFC 8037). Symmetric ones and `none` have no representation, so no path can
-/// take one by mistake.
+/// The asymmetric algorithms that are ever verified here. Symmetric ones and
+/// `none` have no representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -19,25 +18,14 @@ pub enum Algorithm {
     Rs384,
     /// RSA PKCS #1 v1.5 with SHA-512.
     Rs512,
-    /// RSA PSS with SHA-256.
+    /// RSA-PSS with SHA-256.
     Ps256,
-    /// RSA PSS with SHA-384.
+    /// RSA-PSS with SHA-384.
     Ps384,
-    /// RSA PSS with SHA-512.
+    /// RSA-PSS with SHA-512.
     Ps512,
     /// Ed25519.
     EdDsa,
-}
-
-/// The kind of key that an algorithm is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    /// An RSA key.
-    Rsa,
-    /// An elliptic-curve key on this curve, with coordinates of this length.
-    Ec(&'static str, usize),
-    /// An Edwards-curve key.
-    Ed25519,
 }
 
 impl Algorithm {
@@ -71,38 +59,25 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of a JOSE name. `Ed25519` is the newer name of `EdDSA` on
-    /// that curve (RFC 9864).
+    /// The algorithm of that exact name. `Ed25519` is the name that RFC 9864
+    /// gives to what `EdDSA` means here: on a key and in a token they are one.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "Ed25519" => Some(Self::EdDsa),
-            _ => Self::ALL.iter().copied().find(|a| a.as_str() == name),
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
         }
+        Self::ALL.iter().copied().find(|a| a.as_str() == name)
     }
 
-    pub(super) const fn family(self) -> Family {
-        match self {
-            Self::Es256 => Family::Ec("P-256", 32),
-            Self::Es384 => Family::Ec("P-384", 48),
-            Self::Es512 => Family::Ec("P-521", 66),
-            Self::EdDsa => Family::Ed25519,
-            _ => Family::Rsa,
-        }
+    /// Whether what is signed is the SHA-256 digest of the message. The digest
+    /// of such a token is computed once, for the signature and for single use.
+    pub(super) const fn signs_sha256(self) -> bool {
+        matches!(self, Self::Es256 | Self::Rs256 | Self::Ps256)
     }
+}
 
-    pub(super) fn verification(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::Es256 => &signature::ECDSA_P256_SHA256_FIXED,
-            Self::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
-            Self::Es512 => &signature::ECDSA_P521_SHA512_FIXED,
-            Self::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-            Self::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
-            Self::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
-            Self::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
-            Self::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
-            Self::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
-            Self::EdDsa => &signature::ED25519,
-        }
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -111,15 +86,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_exact() {
+    fn names_read_back() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::from_name(algorithm.as_str()), Some(*algorithm));
         }
         assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
-        for wrong in [
-            "none", "None", "nOnE", "HS256", "HS512", "es256", "ES256K", "RS1", "", "ES256 ",
+    }
+
+    #[test]
+    fn names_are_exact() {
+        for bad in [
+            "", "none", "None", "NONE", "HS256", "HS384", "HS512", "es256", "ES256 ", "ES256K",
+            "RS1", "ESP256", "Ed448", "eddsa", "ed25519", "RSA-OAEP", "dir",
         ] {
-            assert_eq!(Algorithm::from_name(wrong), None, "{wrong}");
+            assert_eq!(Algorithm::from_name(bad), None, "{bad}");
         }
     }
 }

@@ -1,149 +1,131 @@
 //! Compact serialisation: strict parse, then verify the very bytes parsed.
 
-use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::model::{Json, Reason, json::JsonError};
+use crate::model::Json;
 
-use super::{Algorithm, Header, VerifyKey};
+use super::{
+    Algorithm, Header, VerifyKey, decode,
+    error::{JoseError, Part},
+};
 
-/// Why a token is no acceptable JWS, or a key set no acceptable key set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum JoseError {
-    /// Over the size limit.
-    #[error("larger than the limit")]
-    TooLarge,
-    /// Not three parts of strict base64url holding JSON objects.
-    #[error(
-        "not a compact JWS: three parts of unpadded base64url, of which the first two hold JSON objects"
-    )]
-    Form,
-    /// A JSON member stands twice.
-    #[error("a JSON member stands twice")]
-    Duplicate,
-    /// `alg` is missing, unknown, symmetric, or not what the key is bound to.
-    #[error("the algorithm is not one that the key may be used with")]
-    Algorithm,
-    /// A header parameter that is never accepted.
-    #[error("the header parameter {0} is not accepted")]
-    Header(&'static str),
-    /// `kid` is not short plain text.
-    #[error("kid is not 1 to 512 bytes of text without control characters")]
-    KeyId,
-    /// `typ` is not short plain text.
-    #[error("typ is not 1 to 512 bytes of text without control characters")]
-    Type,
-    /// The signature does not verify.
-    #[error("the signature does not verify")]
-    Signature,
-    /// The key set as a whole is unacceptable.
-    #[error("the key set is not acceptable: {0}")]
-    KeySet(&'static str),
-}
+/// Longest first part. With keys and certificates refused there, nobody needs more.
+const MAX_HEADER: usize = 4096;
+/// Longest third part: an RSA signature of 8192 bits in base64url.
+const MAX_SIGNATURE: usize = 1366;
 
-impl JoseError {
-    /// What the caller is told.
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::TooLarge => Reason::TokenTooLarge,
-            Self::Form | Self::KeySet(_) => Reason::TokenMalformed,
-            Self::Duplicate => Reason::MemberDuplicated,
-            Self::Algorithm => Reason::AlgorithmNotAllowed,
-            Self::Header(_) => Reason::HeaderNotAllowed,
-            Self::KeyId => Reason::KeyIdMissing,
-            Self::Type => Reason::TypeNotAllowed,
-            Self::Signature => Reason::SignatureInvalid,
-        }
-    }
-}
-
-impl From<JsonError> for JoseError {
-    fn from(error: JsonError) -> Self {
-        match error {
-            JsonError::DuplicateMember => Self::Duplicate,
-            JsonError::Syntax | JsonError::TooComplex => Self::Form,
-        }
-    }
-}
-
-/// A token that is well formed and **not** verified.
-pub struct Compact<'t> {
-    signing_input: &'t str,
-    signature: Vec<u8>,
+/// A compact JWS that is well formed and NOT verified, whatever its payload is.
+/// Tokens are read as [`Compact`], which is this with claims.
+pub struct Jws<'t> {
+    /// `header.payload`, the very bytes that are signed.
+    signed: &'t str,
     header: Header,
-    unverified_claims: Json,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
 }
 
-impl<'t> Compact<'t> {
-    /// Parses exactly three parts of strict base64url (no padding, no unused
-    /// bits, no other characters), of at most `max_bytes` together. JSON
-    /// serialisation and encrypted tokens are refused by the same rule.
+impl<'t> Jws<'t> {
+    /// Exactly three non-empty strict-base64url parts, at most `max_bytes`
+    /// together, the header a strict JSON object.
     pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseError> {
         if token.len() > max_bytes {
-            return Err(JoseError::TooLarge);
+            return Err(JoseError::TooLarge {
+                found: token.len(),
+                max: max_bytes,
+            });
         }
-        // Found one by one: a token of nothing but dots costs no allocation.
-        let first = token.find('.').ok_or(JoseError::Form)?;
-        let (head, rest) = (&token[..first], &token[first + 1..]);
-        let second = rest.find('.').ok_or(JoseError::Form)?;
-        let (payload, signature) = (&rest[..second], &rest[second + 1..]);
-        if signature.contains('.') {
-            return Err(JoseError::Form);
+        let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::NotCompact)?;
+        let (header, payload) = signed.split_once('.').ok_or(JoseError::NotCompact)?;
+        if payload.contains('.') {
+            return Err(JoseError::NotCompact);
         }
-        let header = Header::read(&Json::parse(&decode(head)?)?)?;
-        let unverified_claims = Json::parse(&decode(payload)?)?;
-        if unverified_claims.as_object().is_none() {
-            return Err(JoseError::Form);
-        }
+        // The header before the emptiness of the rest: an unsigned token is
+        // refused for its algorithm.
+        let header = Header::parse(&part(Part::Header, header, MAX_HEADER)?)?;
+        let signature = part(Part::Signature, signature, MAX_SIGNATURE)?;
         Ok(Self {
-            signing_input: &token[..first + 1 + second],
-            signature: decode(signature)?,
+            signed,
             header,
-            unverified_claims,
+            payload: part(Part::Payload, payload, max_bytes)?,
+            signature,
         })
     }
 
-    /// The header: untrusted until verified, like all of it.
+    /// The protected header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
+    /// The payload's bytes.
+    pub fn unverified_payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// SHA-256 of header.payload.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.signed.as_bytes())
+    }
+
+    /// Verifies under a key whose algorithm is bound, and returns the digest.
+    pub fn check(&self, key: &VerifyKey) -> Result<[u8; 32], JoseError> {
+        let message = self.signed.as_bytes();
+        key.verify_and_digest(self.header.algorithm, message, &self.signature)
+    }
+}
+
+/// A token that is well formed and NOT verified.
+pub struct Compact<'t> {
+    jws: Jws<'t>,
+    claims: Json,
+}
+
+impl<'t> Compact<'t> {
+    /// A [`Jws`] whose payload is a strict JSON object.
+    pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseError> {
+        let jws = Jws::parse(token, max_bytes)?;
+        let claims = Json::parse(&jws.payload).map_err(|e| JoseError::Json(Part::Payload, e))?;
+        if claims.as_object().is_none() {
+            return Err(JoseError::NotAnObject(Part::Payload));
+        }
+        Ok(Self { jws, claims })
+    }
+
+    /// The protected header.
+    pub fn header(&self) -> &Header {
+        &self.jws.header
+    }
+
     /// For one purpose: to pick configured trust domains.
     pub fn unverified_claims(&self) -> &Json {
-        &self.unverified_claims
+        &self.claims
     }
 
-    /// SHA-256 of `header.payload`: the single-use key. It does not depend on
-    /// the signature, which a third party can alter without breaking it (ECDSA).
+    /// SHA-256 of header.payload: the single-use key. Does not depend on the
+    /// signature, which a stranger can change into another valid one.
     pub fn digest(&self) -> [u8; 32] {
-        sha256(self.signing_input.as_bytes())
+        self.jws.digest()
     }
 
-    /// Verifies under a key. The token's algorithm must be one that the key was
-    /// bound to when it was loaded.
+    /// Verifies under a key whose algorithm is bound; the token's `alg` must be
+    /// one the key is bound to. A token that does not verify is given back, for
+    /// the next key or the next trust domain of the same issuer.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the token is moved back to its only caller, not carried up a call chain"
+    )]
     pub fn verify(self, key: &VerifyKey) -> Result<Verified, (Self, JoseError)> {
-        let Some(verifier) = key.verifier(self.header.algorithm) else {
-            return Err((self, JoseError::Algorithm));
-        };
-        match verifier.verify_sig(self.signing_input.as_bytes(), &self.signature) {
-            Ok(()) => Ok(Verified {
-                digest: self.digest(),
-                header: self.header,
-                claims: self.unverified_claims,
+        match self.jws.check(key) {
+            Ok(digest) => Ok(Verified {
+                header: self.jws.header,
+                claims: self.claims,
+                digest,
             }),
-            Err(_) => Err((self, JoseError::Signature)),
+            Err(error) => Err((self, error)),
         }
     }
 }
 
 /// A token whose signature verified. Only this room makes one.
-///
-/// ```compile_fail
-/// fn forge(claims: assay::model::Json) -> assay::jose::Verified {
-///     assay::jose::Verified { claims }
-/// }
-/// ```
-#[derive(Debug)]
 pub struct Verified {
     header: Header,
     claims: Json,
@@ -156,31 +138,38 @@ impl Verified {
         &self.header
     }
 
-    /// The algorithm that verified.
+    /// The algorithm that verified it.
     pub fn algorithm(&self) -> Algorithm {
         self.header.algorithm
     }
 
-    /// The claims, from the bytes that were verified.
+    /// The claims, as parsed from the verified bytes.
     pub fn claims(&self) -> &Json {
         &self.claims
     }
 
-    /// See [`Compact::digest`].
+    /// SHA-256 of header.payload.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 }
 
-pub(super) fn decode(part: &str) -> Result<Vec<u8>, JoseError> {
-    if part.is_empty() {
-        return Err(JoseError::Form);
+fn part(part: Part, text: &str, max: usize) -> Result<Vec<u8>, JoseError> {
+    if text.is_empty() {
+        return Err(JoseError::Empty(part));
     }
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseError::Form)
+    if text.len() > max {
+        return Err(JoseError::TooLong(part));
+    }
+    decode(text).ok_or(JoseError::Base64(part))
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
 }
+
+#[cfg(test)]
+#[path = "compact_tests.rs"]
+mod tests;

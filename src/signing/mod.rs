@@ -1,155 +1,106 @@
-//! Our own keys: one set per target.
+//! Our own keys: one set for each target.
 //!
-//! SKELETON CONTRACT (owner: signing+mint)
+//! Temporal does not check who issued a token, so what keeps a token of one
+//! cluster from another is that each has a key of its own. A key goes from
+//! next (published, unused) to active (signs) to retiring (published, unused)
+//! to retired (withdrawn, its private part destroyed).
+//!
+//! Servers read a key set on a plain ticker and never because of an unknown
+//! key, so two promises carry the whole room. A key has been in every key set
+//! that a server can hold before the first token is signed with it; and it
+//! stays in every key set until the last token that it can have signed has
+//! expired. `lifecycle` turns them into periods. They hold although several
+//! processes share one store, each with its own view of it: a view that was
+//! not refreshed for too long is not used, neither to sign nor to publish.
+//! They hold although wall clocks jump: see `age`.
+//!
+//! The very first key of a target signs at once. No server can hold an older
+//! set of that target, so nothing that worked can stop working; a server that
+//! was started before the key existed accepts its tokens from its next refresh.
+//!
+//! Private keys are stored sealed, and what is published comes out of the
+//! sealed part: who can write to the store cannot add a key of his own.
+
+mod age;
+mod lifecycle;
+mod rotation;
+mod seal;
+mod store;
+mod view;
+
+#[cfg(test)]
+mod invariants_tests;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod rotation_tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::{
-    base::{BoxFuture, clock::Moment, secret::Secret},
+    base::clock::Moment,
     jose::Signer,
-    model::{Target, TargetName, TargetSigning},
+    model::{TargetName, TargetSigning},
 };
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// Published, not yet used.
-    Next,
-    /// Signs.
-    Active,
-    /// Published for verification of what it signed; signs no more.
-    Retiring,
-    /// Withdrawn.
-    Retired,
-}
-
-/// A stored key. The private part is sealed under the key-encryption key.
-#[derive(Clone)]
-pub struct KeyRecord {
-    pub target: TargetName,
-    pub kid: String,
-    pub signing: TargetSigning,
-    pub phase: Phase,
-    pub created_at: Moment,
-    /// When the current phase began.
-    pub since: Moment,
-    /// The public JWK text.
-    pub public_jwk: String,
-    /// AES-256-GCM: nonce, ciphertext, tag; bound to target and kid as associated data.
-    pub sealed: Vec<u8>,
-}
-
-/// The store could not be read or written.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("signing-key storage: {0}")]
-pub struct KeyStoreError(pub String);
-
-/// Where key records are kept. Implemented by the ledger.
-pub trait KeyStore: Send + Sync {
-    fn load_keys(&self) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
-    /// Inserts or replaces these records in one transaction (by target and kid), only if every record
-    /// that exists still has the given previous phase (compare and set); false if another process was first.
-    fn save_keys(&self, changes: Vec<KeyChange>) -> BoxFuture<'_, Result<bool, KeyStoreError>>;
-}
-
-/// One change to the store.
-#[derive(Clone)]
-pub struct KeyChange {
-    /// `None`: a new key.
-    pub was: Option<Phase>,
-    pub record: KeyRecord,
-}
-
-/// What rotation was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotate {
-    /// Publish a next key now (if there is none) and let it take over when it has been published long enough.
-    Schedule,
-    /// The active key is compromised: next takes over at once, the old one is withdrawn at once.
-    Compromised,
-}
-
-/// Our keys, read without a lock.
-pub struct Signing {
-    _private: (),
-}
+pub use rotation::{Rotate, Signing};
+pub use store::{KeyChange, KeyRecord, KeyStore, KeyStoreError, Phase};
 
 /// The key that signs for a target now.
 pub type ActiveKey = Arc<dyn Signer>;
 
-impl Signing {
-    /// Loads, unseals, makes the missing first keys, and advances what is due.
-    pub fn open(
-        _store: Arc<dyn KeyStore>,
-        _kek: Secret,
-        _clock: Arc<dyn crate::base::clock::Clock>,
-    ) -> BoxFuture<'static, Result<Arc<Self>, SigningError>> {
-        todo!()
-    }
-    /// Takes on a plan's targets (their refresh interval, lifetimes, longest TTL) and makes missing keys.
-    pub fn apply<'a>(
-        &'a self,
-        _targets: &'a [Arc<Target>],
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    /// Re-reads the store (another process may have rotated) and advances every phase that is due.
-    pub fn tick(&self) -> BoxFuture<'_, Result<(), SigningError>> {
-        todo!()
-    }
-    pub fn active(&self, _target: &TargetName) -> Option<ActiveKey> {
-        todo!()
-    }
-    /// The key set that the target's server reads, from memory: next, active and retiring keys.
-    pub fn jwks(&self, _target: &TargetName) -> Option<Bytes> {
-        todo!()
-    }
-    pub fn rotate<'a>(
-        &'a self,
-        _target: &'a TargetName,
-        _how: Rotate,
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    pub fn retire<'a>(
-        &'a self,
-        _target: &'a TargetName,
-        _kid: &'a str,
-    ) -> BoxFuture<'a, Result<(), SigningError>> {
-        todo!()
-    }
-    /// For `assay keys list`: records without secrets, with when the next phase is due.
-    pub fn list(&self) -> Vec<KeyView> {
-        todo!()
-    }
-}
+/// The broker's own key set. The broker signs nothing under its own name, and
+/// a target's key in this set would be a place where two targets meet.
+pub const BROKER_JWKS: &str = r#"{"keys":[]}"#;
 
 /// One key as shown to an administrator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyView {
+    /// Whose key it is.
     pub target: TargetName,
+    /// Its id.
     pub kid: String,
+    /// Its algorithm.
     pub signing: TargetSigning,
+    /// Where it is in its life.
     pub phase: Phase,
+    /// When it was made.
     pub created_at: Moment,
+    /// When its phase began.
     pub since: Moment,
-    /// When it moves to the next phase, if that is known.
+    /// When it goes to the next phase, if that is known.
     pub due: Option<Moment>,
 }
 
-/// Why keys are not available.
+/// Why keys are not available, or not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
+    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] KeyStoreError),
+    /// The key-encryption key has the wrong form.
     #[error(
-        "a stored signing key cannot be unsealed: the key-encryption key is not the one it was sealed under"
+        "the key-encryption key is not 32 random bytes: give them in base64 (43 or 44 characters), as 64 hexadecimal digits, or raw"
+    )]
+    KeyEncryptionKey,
+    /// A stored key cannot be unsealed.
+    #[error(
+        "a stored signing key cannot be unsealed: the key-encryption key is not the one that it was sealed under, or the row was changed"
     )]
     Sealed,
+    /// A key could not be made or read.
+    #[error("a signing key could not be made or read")]
+    Key,
+    /// No such target.
+    #[error("there is no target {0}")]
+    NoSuchTarget(String),
+    /// No such key.
     #[error("target {0} has no key {1}")]
     NoSuchKey(String, String),
+    /// What was asked would break something.
     #[error("{0}")]
-    Refused(String),
+    Refused(&'static str),
+    /// Other processes changed the keys again and again.
+    #[error("the keys are being changed by another process: try again")]
+    Contended,
 }
