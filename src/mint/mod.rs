@@ -1,25 +1,36 @@
-//! A grant in, a credential out: one file per credential type.
+//! A grant in, a credential out: one file for each type of credential.
 //!
-//! SKELETON CONTRACT (owner: signing+mint)
+//! The grant is taken by value, so that one decision is one credential. What is
+//! minted has an end, always: the server that reads it would accept a token
+//! without one for ever (measured).
 
-use crate::{
-    base::{clock::Moment, secret::Secret},
-    policy::Grant,
-    signing::ActiveKey,
-};
+mod self_hosted;
+
+use crate::base::{clock::Moment, secret::Secret};
+
+pub use self_hosted::self_hosted;
 
 /// What was minted. Only this room makes one.
+///
+/// ```compile_fail
+/// fn forge(token: assay::base::secret::Secret) -> assay::mint::Credential {
+///     assay::mint::Credential { token, expires_at: Default::default() }
+/// }
+/// ```
 pub struct Credential {
-    _private: (),
+    token: Secret,
+    expires_at: Moment,
 }
 
 impl Credential {
     /// The token itself.
     pub fn secret(&self) -> &Secret {
-        todo!()
+        &self.token
     }
+
+    /// When it ends.
     pub fn expires_at(&self) -> Moment {
-        todo!()
+        self.expires_at
     }
 }
 
@@ -27,14 +38,3 @@ impl Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the credential could not be minted")]
 pub struct MintError;
-
-/// Mints the self-hosted JWT (facts: DESIGN 6). Takes the grant by value. `id` is the lease's id and the token's `jti`.
-pub fn self_hosted(
-    _grant: Grant,
-    _id: &str,
-    _issuer: &str,
-    _key: &ActiveKey,
-    _now: Moment,
-) -> Result<Credential, MintError> {
-    todo!()
-}

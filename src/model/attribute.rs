@@ -108,6 +108,9 @@ pub enum FieldKind {
     Flag,
     /// A list of texts: the rule names a value that must be one of them.
     Contains,
+    /// A claim whose type only the token tells. A rule's text, number or flag
+    /// equals a value of the same type, or one whole element of a list of texts.
+    Any,
 }
 
 /// One field that rules of a source can match: the vocabulary of that source.
@@ -121,6 +124,28 @@ pub struct Field {
     pub kind: FieldKind,
     /// Who vouches for the value.
     pub asserted_by: Asserter,
+}
+
+/// A field as one configured source has it.
+///
+/// Most are the field itself. The free claims of a generic source share one
+/// field (`claims`) and differ in name (`claims.team`), and some fields are
+/// also known by another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// The name of the attribute that it matches.
+    pub name: Arc<str>,
+    /// How it is matched, and who vouches for it.
+    pub field: &'static Field,
+}
+
+/// What a spec says beyond its name is what its field says.
+impl std::ops::Deref for FieldSpec {
+    type Target = Field;
+
+    fn deref(&self) -> &Field {
+        self.field
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +162,24 @@ mod tests {
         let all: Attributes = [attribute("a"), attribute("b")].into_iter().collect();
         assert_eq!(all.iter().count(), 1);
         assert_eq!(all.get("ref").unwrap().value.to_string(), "b");
+    }
+
+    #[test]
+    fn a_spec_has_its_own_name_and_its_fields_kind() {
+        static CLAIMS: Field = Field {
+            name: "claims",
+            doc: "A claim.",
+            kind: FieldKind::Any,
+            asserted_by: Asserter::Caller,
+        };
+        let spec = FieldSpec {
+            name: "claims.team".into(),
+            field: &CLAIMS,
+        };
+        assert_eq!((&*spec.name, spec.field.name), ("claims.team", "claims"));
+        assert_eq!(
+            (spec.kind, spec.asserted_by),
+            (FieldKind::Any, Asserter::Caller)
+        );
     }
 }

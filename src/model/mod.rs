@@ -15,7 +15,7 @@ pub mod spiffe_id;
 pub mod target;
 pub mod ttl;
 
-pub use attribute::{Asserter, Attribute, Attributes, Field, FieldKind, Value};
+pub use attribute::{Asserter, Attribute, Attributes, Field, FieldKind, FieldSpec, Value};
 pub use issuer::{HttpsUrl, IssuerUrl};
 pub use json::Json;
 pub use name::{ConditionName, RoleName, RuleName, TargetName, TrustDomainName};

@@ -10,9 +10,13 @@ use std::{fmt, str::FromStr};
 /// The `error` of an OAuth answer, with its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OAuthError {
-    /// 400 `invalid_request` (RFC 8693 section 2.2.2).
+    /// 400 `invalid_request`: the request itself.
     InvalidRequest,
-    /// 400 `invalid_grant` is never used; this is 401 `invalid_client`.
+    /// 400: the evidence, or the decision about it. `invalid_request` to a token
+    /// exchange (RFC 8693 section 2.2.2), `invalid_grant` to an assertion grant
+    /// (RFC 7521 section 4.1.1).
+    InvalidEvidence,
+    /// 401 `invalid_client`.
     InvalidClient,
     /// 400 `invalid_target` (RFC 8693 section 2.2.2, RFC 8707).
     InvalidTarget,
@@ -30,7 +34,7 @@ pub enum OAuthError {
     TooLarge,
     /// 415 `invalid_request`.
     UnsupportedMediaType,
-    /// 429 `slow_down`-like: `temporarily_unavailable` with `Retry-After`.
+    /// 429 `temporarily_unavailable` with `Retry-After`.
     TooManyRequests,
     /// 500 `server_error`.
     ServerError,
@@ -43,6 +47,7 @@ impl OAuthError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest
+            | Self::InvalidEvidence
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Timeout
@@ -61,6 +66,7 @@ impl OAuthError {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidRequest
+            | Self::InvalidEvidence
             | Self::InvalidTarget
             | Self::InvalidScope
             | Self::UnsupportedGrantType => 400,
@@ -149,37 +155,37 @@ reasons! {
     ScopeBeyondRole "SCOPE_BEYOND_ROLE" InvalidScope "scope asks for a permission that the role does not grant";
 
     // The token as an object.
-    TokenMalformed "TOKEN_MALFORMED" InvalidRequest "the token is not a compact JWS with strict base64url and JSON";
-    TokenTooLarge "TOKEN_TOO_LARGE" InvalidRequest "the token is larger than this server reads";
-    MemberDuplicated "MEMBER_DUPLICATED" InvalidRequest "the token has a JSON member twice";
-    AlgorithmNotAllowed "ALGORITHM_NOT_ALLOWED" InvalidRequest "the token's algorithm is not allowed for its issuer";
-    HeaderNotAllowed "HEADER_NOT_ALLOWED" InvalidRequest "the token's header has a parameter that is not allowed";
-    TypeNotAllowed "TYPE_NOT_ALLOWED" InvalidRequest "the token's typ says that it is not for this use";
-    KeyIdMissing "KEY_ID_MISSING" InvalidRequest "the token's header has no usable kid, and the issuer has more than one key";
-    KeyUnknown "KEY_UNKNOWN" InvalidRequest "the issuer has published no key with the token's kid";
-    SignatureInvalid "SIGNATURE_INVALID" InvalidRequest "the token's signature does not verify under the issuer's key";
+    TokenMalformed "TOKEN_MALFORMED" InvalidEvidence "the token is not a compact JWS with strict base64url and JSON";
+    TokenTooLarge "TOKEN_TOO_LARGE" InvalidEvidence "the token is larger than this server reads";
+    MemberDuplicated "MEMBER_DUPLICATED" InvalidEvidence "the token has a JSON member twice";
+    AlgorithmNotAllowed "ALGORITHM_NOT_ALLOWED" InvalidEvidence "the token's algorithm is not allowed for its issuer";
+    HeaderNotAllowed "HEADER_NOT_ALLOWED" InvalidEvidence "the token's header has a parameter that is not allowed";
+    TypeNotAllowed "TYPE_NOT_ALLOWED" InvalidEvidence "the token's typ says that it is not for this use";
+    KeyIdMissing "KEY_ID_MISSING" InvalidEvidence "the token's header has no usable kid, and the issuer has more than one key";
+    KeyUnknown "KEY_UNKNOWN" InvalidEvidence "the issuer has published no key with the token's kid";
+    SignatureInvalid "SIGNATURE_INVALID" InvalidEvidence "the token's signature does not verify under the issuer's key";
 
     // The token's claims.
-    IssuerUnknown "ISSUER_UNKNOWN" InvalidRequest "no configured trust domain has the token's issuer";
-    ClaimMissing "CLAIM_MISSING" InvalidRequest "the token lacks a claim that its trust domain requires";
-    ClaimInvalid "CLAIM_INVALID" InvalidRequest "the token has a claim of the wrong type or form";
-    AudienceMismatch "AUDIENCE_MISMATCH" InvalidRequest "the token's audience is not exactly this server";
-    SubjectInvalid "SUBJECT_INVALID" InvalidRequest "the token's subject is not of the form that its trust domain has";
-    TenantMismatch "TENANT_MISMATCH" InvalidRequest "the token is from another tenant of the same issuer";
-    TokenExpired "TOKEN_EXPIRED" InvalidRequest "the token has expired";
-    TokenNotYetValid "TOKEN_NOT_YET_VALID" InvalidRequest "the token is not valid yet, or was issued in the future";
-    TokenLifetimeTooLong "TOKEN_LIFETIME_TOO_LONG" InvalidRequest "the token's lifetime is longer than its trust domain allows";
-    TokenTooOld "TOKEN_TOO_OLD" InvalidRequest "the token was issued longer ago than its trust domain allows";
-    TokenReplayed "TOKEN_REPLAYED" InvalidRequest "the token was used before and may be used once";
-    TokenSelfIssued "TOKEN_SELF_ISSUED" InvalidRequest "the token was issued by this server and cannot be exchanged again";
-    TokenKindRefused "TOKEN_KIND_REFUSED" InvalidRequest "the token is of a kind that its trust domain never accepts";
+    IssuerUnknown "ISSUER_UNKNOWN" InvalidEvidence "no configured trust domain has the token's issuer";
+    ClaimMissing "CLAIM_MISSING" InvalidEvidence "the token lacks a claim that its trust domain requires";
+    ClaimInvalid "CLAIM_INVALID" InvalidEvidence "the token has a claim of the wrong type or form";
+    AudienceMismatch "AUDIENCE_MISMATCH" InvalidEvidence "the token's audience is not exactly this server";
+    SubjectInvalid "SUBJECT_INVALID" InvalidEvidence "the token's subject is not of the form that its trust domain has";
+    TenantMismatch "TENANT_MISMATCH" InvalidEvidence "the token is from another tenant of the same issuer";
+    TokenExpired "TOKEN_EXPIRED" InvalidEvidence "the token has expired";
+    TokenNotYetValid "TOKEN_NOT_YET_VALID" InvalidEvidence "the token is not valid yet, or was issued in the future";
+    TokenLifetimeTooLong "TOKEN_LIFETIME_TOO_LONG" InvalidEvidence "the token's lifetime is longer than its trust domain allows";
+    TokenTooOld "TOKEN_TOO_OLD" InvalidEvidence "the token was issued longer ago than its trust domain allows";
+    TokenReplayed "TOKEN_REPLAYED" InvalidEvidence "the token was used before and may be used once";
+    TokenSelfIssued "TOKEN_SELF_ISSUED" InvalidEvidence "the token was issued by this server and cannot be exchanged again";
+    TokenKindRefused "TOKEN_KIND_REFUSED" InvalidEvidence "the token is of a kind that its trust domain never accepts";
 
     // The decision.
-    RuleNoMatch "RULE_NO_MATCH" InvalidRequest "the identity is genuine, but no rule grants it what was asked";
-    RuleObserveOnly "RULE_OBSERVE_ONLY" InvalidRequest "the only rule that matches is in observe mode and grants nothing";
-    EventForbidden "EVENT_FORBIDDEN" InvalidRequest "the trust domain forbids identities of this kind of trigger or origin";
-    Disabled "DISABLED" InvalidRequest "an administrator has disabled this issuer, trust domain, rule, subject or target";
-    LifetimeTooShort "LIFETIME_TOO_SHORT" InvalidRequest "too little of the token's life is left for a credential";
+    RuleNoMatch "RULE_NO_MATCH" InvalidEvidence "the identity is genuine, but no rule grants it what was asked";
+    RuleObserveOnly "RULE_OBSERVE_ONLY" InvalidEvidence "the only rule that matches is in observe mode and grants nothing";
+    EventForbidden "EVENT_FORBIDDEN" InvalidEvidence "the trust domain forbids identities of this kind of trigger or origin";
+    Disabled "DISABLED" InvalidEvidence "an administrator has disabled this issuer, trust domain, rule, subject or target";
+    LifetimeTooShort "LIFETIME_TOO_SHORT" InvalidEvidence "too little of the token's life is left for a credential";
 
     // Load and faults.
     RateLimited "RATE_LIMITED" TooManyRequests "too many requests from this address";

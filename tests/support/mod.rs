@@ -10,6 +10,7 @@
     reason = "each test binary has all of this and uses its part; `never_used` keeps this true for one that uses all"
 )]
 
+pub mod broker;
 pub mod fake_issuer;
 pub mod tls;
 pub mod tokens;

@@ -1,0 +1,158 @@
+//! `assay serve`: the broker.
+
+use std::{net::SocketAddr, path::Path, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    base::{clock::SystemClock, outbound::HttpsClient, random::SystemRandom},
+    server::{Broker, Kind, Outside, StartError, Stop, stop_signal},
+};
+
+use super::{
+    Outcome, check,
+    output::{Exit, Failure, Output},
+    plan::ConfigFile,
+};
+
+/// Options of `assay serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write one JSON object with the bound URLs here when the listeners are ready
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+    /// Threads that serve; all processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl Serve {
+    pub(super) fn run(self, output: &Output) -> Outcome {
+        keep_secrets_in();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if let Some(threads) = self.threads {
+            builder.worker_threads(threads.into());
+        }
+        builder.enable_all().build()?.block_on(async {
+            let running = start(&self.file.config, self.ready_file, output).await?;
+            running.until_stopped().await
+        })
+    }
+}
+
+/// Keeps this process's memory out of core dumps and out of other processes'
+/// sight: it holds signing keys.
+fn keep_secrets_in() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if setrlimit(Resource::Core, none).is_err()
+        || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
+    {
+        tracing::warn!("core dumps could not be turned off; they would hold signing keys");
+    }
+}
+
+/// A broker of this process.
+pub(super) struct Running {
+    broker: Broker,
+}
+
+/// Starts a broker on a configuration file, and says what is wrong if it cannot.
+pub(super) async fn start(
+    config: &Path,
+    ready_file: Option<PathBuf>,
+    output: &Output,
+) -> Result<Running, Failure> {
+    let clock = Arc::new(SystemClock::new());
+    let outside = Outside {
+        outbound: Arc::new(HttpsClient::new()),
+        clock,
+        random: Arc::new(SystemRandom),
+        ready_file,
+    };
+    let broker = Broker::start(config, outside).await.map_err(|fault| match fault {
+        StartError::Config(found) => {
+            let exit = check::report(&found, output);
+            Failure::new(exit, "the broker does not start on a configuration that is not in order")
+        }
+        StartError::KeyEncryption(_) => Failure::new(Exit::Config, fault),
+        StartError::Ledger(_) => Failure::new(Exit::Unreachable, fault),
+        StartError::Signing(_) | StartError::Server(_) => Failure::new(Exit::Failure, fault),
+    })?;
+    for (name, url) in broker.urls() {
+        tracing::info!(listener = name, url, "listening");
+    }
+    Ok(Running { broker })
+}
+
+impl Running {
+    /// The address of the public listener.
+    pub(super) fn public(&self) -> SocketAddr {
+        let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.broker.address(Kind::Public).unwrap_or(unbound)
+    }
+
+    /// The URL of the public listener.
+    pub(super) fn public_url(&self) -> String {
+        let public = self.broker.urls().find(|(name, _)| *name == Kind::Public.as_str());
+        public.map(|(_, url)| url).unwrap_or_default()
+    }
+
+    /// Fetches the keys of all issuers, and waits for them.
+    pub(super) async fn refresh_keys(&self) {
+        self.broker.refresh_keys().await;
+    }
+
+    /// Stops at once.
+    pub(super) async fn stop(self) {
+        self.broker.drain(Stop::Prompt).await;
+    }
+
+    /// Serves until SIGTERM or SIGINT; SIGHUP loads the files again.
+    pub(super) async fn until_stopped(self) -> Outcome {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let stop = stop_signal();
+        tokio::pin!(stop);
+        let how = loop {
+            tokio::select! {
+                how = &mut stop => break how?,
+                _ = hangup.recv() => {
+                    // What is wrong with them is in the log.
+                    if self.broker.reload().await.is_ok() {
+                        tracing::info!("the configuration was read again");
+                    }
+                }
+            }
+        };
+        match self.broker.drain(how).await {
+            true => Ok(Exit::Ok),
+            false => Err(Failure::new(
+                Exit::Failure,
+                "some requests could not be answered before the drain deadline",
+            )),
+        }
+    }
+}
+
+/// TLS with a certificate in memory, for the issuer of `assay dev`.
+pub(super) fn tls_config(
+    certificate: &str,
+    key: &str,
+) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error);
+    let chain = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|e| fault(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| fault(&e))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![chain], key))
+        .map_err(|e| fault(&e))?;
+    Ok(Arc::new(config))
+}
