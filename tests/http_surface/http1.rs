@@ -86,8 +86,9 @@ async fn o_03_no_log_line_holds_what_was_sent() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // The test's runtime has one thread, so this holds for the server's tasks.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: what other tests log is of no matter here.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::callsite::rebuild_interest_cache();
     let rig = Rig::plain(limits()).await;
     for request in [
         "POST /oauth2/token?subject_token=SECRET HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
