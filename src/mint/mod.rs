@@ -1,4 +1,4 @@
-//! A grant in, a credential out: one file for each type of credential.
+//! A grant in, a credential out: one file per credential type.
 //!
 //! Minting takes the grant by value, so one decision makes one credential, and
 //! adds nothing to it: what may be done, where and for how long was decided
@@ -13,12 +13,6 @@ use crate::base::{clock::Moment, secret::Secret};
 pub use self_hosted::self_hosted;
 
 /// What was minted. Only this room makes one.
-///
-/// ```compile_fail
-/// fn forge(token: assay::base::secret::Secret) -> assay::mint::Credential {
-///     assay::mint::Credential { token, expires_at: Default::default() }
-/// }
-/// ```
 pub struct Credential {
     secret: Secret,
     expires_at: Moment,
