@@ -4,6 +4,8 @@
 //! stand above it in this list; `tests/architecture.rs` holds it to that.
 //! `ARCHITECTURE.md` walks one request through them.
 
+#![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
+
 pub mod base;
 pub mod model;
 

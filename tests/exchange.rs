@@ -163,7 +163,8 @@ async fn a_refusal_says_what_was_compared_as_far_as_explain_allows() {
     let mismatch = &reply.json()["mismatch"];
     assert_eq!(mismatch["field"], "subject");
     assert_eq!(mismatch["found"], "wl:Ok");
-    assert_eq!(mismatch["wanted"], "wl:ok");
+    assert_eq!(mismatch["wanted"], "`wl:ok`");
+    assert!(mismatch["hint"].as_str().unwrap().contains("case"), "{mismatch}");
     let audit = broker.audit().await;
     assert_eq!(audit[0]["outcome"], "refused");
     assert_eq!(audit[0]["reason"], "RULE_NO_MATCH");

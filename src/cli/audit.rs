@@ -202,17 +202,19 @@ async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
         }
     }
     window.iter().for_each(|record| show(record, output));
-    while tail.follow {
+    if !tail.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         for record in page(ledger, after).await? {
             show(&record, output);
             after = Some(record.sequence);
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
         }
     }
-    Ok(Exit::Ok)
 }
 
 async fn page(ledger: &dyn Ledger, after: Option<u64>) -> Result<Vec<Chained>, Failure> {

@@ -123,7 +123,7 @@ impl Answer {
             error_description: refusal.reason.description(),
             reason: refusal.reason.code(),
             request_id: &id.to_string(),
-            mismatch: refusal.outside.as_ref().map(Mismatch::from),
+            mismatch: refusal.outside.as_deref().map(Mismatch::from),
             roles: refusal.roles.iter().map(|role| role.as_str()).collect(),
         };
         Self {
@@ -189,8 +189,8 @@ mod tests {
             ..Hint::default()
         };
         let refusal = Refusal {
-            outside: Some(hint.clone()),
-            inside: hint,
+            outside: Some(Box::new(hint.clone())),
+            inside: Box::new(hint),
             ..Refusal::of(Reason::RuleNoMatch)
         };
         let body = body(&Answer::refused(&refusal, None, id()));

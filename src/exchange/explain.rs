@@ -102,10 +102,10 @@ fn identify(
     let parsed = Compact::parse(question.token, world.max_token);
     answer.step(PARSE, parsed.is_ok());
     let unverified = parsed.map_err(|fault| Refusal {
-        inside: super::refusal::Hint {
+        inside: Box::new(super::refusal::Hint {
             hint: Some(fault.to_string()),
             ..Default::default()
-        },
+        }),
         ..Refusal::of(fault.reason())
     })?;
     let candidates = world.registry.candidates(&unverified);

@@ -8,9 +8,9 @@
 use std::fmt;
 
 /// Most parameters in one form.
-pub const MAX_PARAMETERS: usize = 64;
+pub(super) const MAX_PARAMETERS: usize = 64;
 /// Longest parameter name, in bytes after decoding.
-pub const MAX_NAME: usize = 128;
+pub(super) const MAX_NAME: usize = 128;
 /// The parameters that may stand more than once (RFC 8693 section 2.1).
 const REPEATABLE: [&str; 2] = ["audience", "resource"];
 

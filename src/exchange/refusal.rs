@@ -31,9 +31,9 @@ pub struct Refusal {
     /// The stable reason.
     pub reason: Reason,
     /// Everything that was compared: for the audit record.
-    pub inside: Hint,
+    pub inside: Box<Hint>,
     /// What the caller is told of it.
-    pub outside: Option<Hint>,
+    pub outside: Option<Box<Hint>>,
     /// The caller's own roles, where it has to choose one.
     pub roles: Vec<RoleName>,
     /// Seconds after which to try again.
@@ -45,7 +45,7 @@ impl Refusal {
     pub fn of(reason: Reason) -> Self {
         Self {
             reason,
-            inside: Hint::default(),
+            inside: Box::default(),
             outside: None,
             roles: Vec::new(),
             retry_after: None,
@@ -55,10 +55,10 @@ impl Refusal {
     /// A refusal of one request parameter. Its name comes from this program, so
     /// the caller may see it.
     pub fn parameter(reason: Reason, name: &'static str) -> Self {
-        let hint = Hint {
+        let hint = Box::new(Hint {
             field: Some(name.to_owned()),
             ..Hint::default()
-        };
+        });
         Self {
             inside: hint.clone(),
             outside: Some(hint),
@@ -78,16 +78,21 @@ impl Refusal {
     /// did not fit only once the signature has proved that it is theirs.
     pub fn evidence(rejection: Rejection, explain: Explain) -> Self {
         let verified = rejection.passed.contains(&"signature");
-        let inside = Hint {
+        let inside = Box::new(Hint {
             rule: None,
             field: rejection.field.map(str::to_owned),
             found: rejection.found,
             wanted: rejection.wanted,
             hint: None,
-        };
+        });
         // The audience and the time are the broker's own: a caller who is told
         // them can mend its request, and a stranger can read them in the metadata.
-        let outside = (verified && explain != Explain::None).then(|| inside.clone());
+        // Another tenant's caller is a stranger: which tenant is trusted here is
+        // not for it to know.
+        let mut outside = (verified && explain != Explain::None).then(|| inside.clone());
+        if rejection.reason == Reason::TenantMismatch {
+            outside.iter_mut().for_each(|hint| hint.wanted = None);
+        }
         Self {
             inside,
             outside,
@@ -99,8 +104,8 @@ impl Refusal {
     pub fn denial(denial: Denial, explain: Explain) -> Self {
         let shown = denial.mismatch.as_ref().and_then(|mismatch| mismatch.shown(explain));
         Self {
-            outside: shown.map(hint_of),
-            inside: denial.mismatch.map(hint_of).unwrap_or_default(),
+            outside: shown.map(hint_of).map(Box::new),
+            inside: Box::new(denial.mismatch.map(hint_of).unwrap_or_default()),
             roles: denial.roles,
             ..Self::of(denial.reason)
         }
@@ -159,6 +164,17 @@ mod tests {
         assert_eq!(told.outside.unwrap().wanted.as_deref(), Some("ours"));
         let silent = Refusal::evidence(rejection(vec!["signature"]), Explain::None);
         assert_eq!(silent.outside, None);
+    }
+
+    #[test]
+    fn a_stranger_of_a_shared_issuer_does_not_learn_which_tenant_is_trusted() {
+        let foreign = Rejection {
+            reason: Reason::TenantMismatch,
+            ..rejection(vec!["signature"])
+        };
+        let told = Refusal::evidence(foreign, Explain::Full);
+        assert_eq!(told.outside.unwrap().wanted, None);
+        assert!(told.inside.wanted.is_some());
     }
 
     #[test]

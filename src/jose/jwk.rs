@@ -70,7 +70,8 @@ impl KeySet {
     /// or symmetric members refuse the whole set. Duplicate kids: all entries
     /// of that kid are unusable. At most 100 keys.
     ///
-    /// Entries of another `use` are as good as absent.
+    /// Entries of another `use` are skipped too, and their kids do not count:
+    /// they could never have been meant.
     pub fn parse(
         bytes: &[u8],
         uses: KeyUse,
@@ -150,15 +151,12 @@ impl KeySet {
         let mut seen: Vec<(&str, usize)> = Vec::new();
         let mut usable: Vec<(usize, VerifyKey)> = Vec::new();
         for (position, entry) in entries.iter().enumerate() {
-            let read = match counts(entry, uses) {
-                Ok(true) => kid(entry, uses).and_then(|kid| {
-                    // An unusable key still occupies its kid.
-                    seen.extend(kid.map(|kid| (kid, position)));
-                    VerifyKey::from_jwk(entry, kid, allowed)
-                }),
-                Ok(false) => continue,
-                Err(why) => Err(why),
-            };
+            let read = check_use(entry, uses).and_then(|()| {
+                let kid = kid(entry, uses)?;
+                // An unusable key still occupies its kid.
+                seen.extend(kid.map(|kid| (kid, position)));
+                VerifyKey::from_jwk(entry, kid, allowed)
+            });
             match read {
                 Ok(key) => usable.push((position, key)),
                 Err(why) => skipped.push(Skipped { position, why }),
@@ -207,32 +205,32 @@ fn is_private(entry: &Json) -> bool {
 }
 
 /// Whether an entry is there to verify this kind of token.
-fn counts(entry: &Json, uses: KeyUse) -> Result<bool, &'static str> {
+fn check_use(entry: &Json, uses: KeyUse) -> Result<(), &'static str> {
     if entry.as_object().is_none() {
         return Err("it is not an object");
     }
-    let wanted = match uses {
-        KeyUse::Signature => "sig",
-        KeyUse::JwtSvid => "jwt-svid",
-    };
-    match entry.get("use") {
-        None if uses == KeyUse::JwtSvid => return Ok(false),
-        None => {}
-        Some(Json::Text(found)) if found == wanted => {}
-        Some(Json::Text(_)) => return Ok(false),
+    let name = match entry.get("use") {
+        None => None,
+        Some(Json::Text(name)) => Some(name.as_str()),
         Some(_) => return Err("its use is not text"),
+    };
+    match (uses, name) {
+        (KeyUse::Signature, None | Some("sig")) | (KeyUse::JwtSvid, Some("jwt-svid")) => {}
+        _ => return Err("its use is another one"),
     }
-    match entry.get("key_ops") {
-        None => Ok(true),
-        Some(Json::List(operations)) => {
-            let names: Option<Vec<&str>> = operations.iter().map(Json::as_text).collect();
-            match names {
-                Some(names) if names.contains(&"verify") => Ok(true),
-                Some(_) => Err("its key_ops do not have verify"),
-                None => Err("its key_ops are not a list of texts"),
-            }
-        }
-        Some(_) => Err("its key_ops are not a list of texts"),
+    let operations = match entry.get("key_ops") {
+        None => return Ok(()),
+        Some(Json::List(operations)) => operations,
+        Some(_) => return Err("its key_ops are not a list of texts"),
+    };
+    match operations
+        .iter()
+        .map(Json::as_text)
+        .collect::<Option<Vec<_>>>()
+    {
+        Some(names) if names.contains(&"verify") => Ok(()),
+        Some(_) => Err("its key_ops do not have verify"),
+        None => Err("its key_ops are not a list of texts"),
     }
 }
 

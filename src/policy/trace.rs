@@ -84,13 +84,15 @@ impl Trace {
             .rules
             .iter()
             .filter(|r| !r.matched && role.is_none_or(|role| *role == r.role));
-        // Ties go to a rule that grants, then to the one with less left to
-        // fix, then by name, so that the order of the file says nothing.
+        // Ties go to a rule that grants, then to one that a slip of the pen
+        // keeps from matching, then to the one with less left to fix, then by
+        // name, so that the order of the file says nothing.
         candidates.max_by_key(|r| {
             let good = r.fields.iter().filter(|f| f.matched).count();
             let bad = r.fields.len() - good;
+            let slip = r.fields.iter().any(|f| !f.matched && f.hint.is_some());
             let ties = (std::cmp::Reverse(bad), std::cmp::Reverse(&r.rule));
-            (good, r.mode == Mode::Enforce, ties)
+            (good, r.mode == Mode::Enforce, slip, ties)
         })
     }
 }
