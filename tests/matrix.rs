@@ -294,9 +294,10 @@ fn every_step_of_verification_refuses_something_of_every_kind() {
         for step in evidence::steps() {
             // What a kind has no use for, it has no refusal for.
             let unused = match kind {
-                Kind::Spiffe | Kind::GithubActions => [].as_slice(),
-                Kind::Kubernetes => &["admission"],
-                Kind::Oidc => &["attributes", "admission"],
+                Kind::Spiffe => [].as_slice(),
+                Kind::GithubActions => &["header"],
+                Kind::Kubernetes => &["header", "admission"],
+                Kind::Oidc => &["header", "attributes", "admission"],
             };
             assert!(
                 failed.contains(&step) != unused.contains(&step),

@@ -129,7 +129,7 @@ pub(super) fn free(name: &str, value: &Json, asserted_by: Asserter) -> Option<At
         }
         _ => return None,
     };
-    Some(Attribute {
+    is_plain(name).then(|| Attribute {
         name: name.into(),
         value,
         asserted_by,
@@ -274,6 +274,10 @@ mod tests {
         ] {
             assert_eq!(free(other), None, "{other}");
         }
+        assert_eq!(
+            super::free("a\nb", &Json::Bool(true), Asserter::Issuer),
+            None
+        );
         let many = |n: usize| free(&format!("[{}]", vec!["\"x\""; n].join(",")));
         assert!(many(MAX_ITEMS).is_some());
         assert_eq!(many(MAX_ITEMS + 1), None);

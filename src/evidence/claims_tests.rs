@@ -4,7 +4,7 @@ use serde_json::{Value as Given, json};
 use super::*;
 use crate::evidence::{
     Identity,
-    testkit::{self, BROKER, T0, Token, at, check, check_at, domain, good, text, texts},
+    testkit::{self, BROKER, T0, Token, any_json, at, check, check_at, domain, good, text, texts},
 };
 
 /// What a generic issuer's token is refused for.
@@ -384,24 +384,6 @@ fn the_first_thing_wrong_is_what_is_told() {
     assert_eq!(rejection.passed, passed);
     assert_eq!(rejection.found.as_deref(), Some("other"));
     assert_eq!(rejection.wanted.as_deref(), Some(BROKER));
-}
-
-fn any_json() -> impl Strategy<Value = Given> {
-    let leaf = prop_oneof![
-        Just(json!(null)),
-        any::<bool>().prop_map(Given::from),
-        any::<i64>().prop_map(Given::from),
-        any::<u64>().prop_map(Given::from),
-        any::<f64>().prop_map(Given::from),
-        ".{0,40}".prop_map(Given::from),
-    ];
-    leaf.prop_recursive(3, 24, 4, |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(Given::from),
-            proptest::collection::btree_map("[a-z]{1,8}", inner, 0..4)
-                .prop_map(|map| Given::Object(map.into_iter().collect())),
-        ]
-    })
 }
 
 proptest! {

@@ -25,7 +25,7 @@ pub mod source;
 pub mod spiffe;
 pub mod supposed;
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 pub mod verify;
 
 pub use domain::TrustDomain;

@@ -56,8 +56,7 @@ impl std::fmt::Debug for Preset {
 /// What the tokens of a kind of source look like.
 #[derive(Debug)]
 pub struct Profile {
-    /// Media types that `typ` may name, when it is there: in lower case,
-    /// without `application/`.
+    /// Media types that `typ` may name, when it is there.
     pub types: &'static [&'static str],
     /// Whether the header may have parameters beyond `alg`, `kid` and `typ`
     /// that change nothing.
@@ -80,7 +79,7 @@ pub struct Profile {
 impl Profile {
     /// What an OpenID Connect issuer's tokens look like.
     pub const OIDC: Self = Self {
-        types: &["jwt"],
+        types: &["JWT"],
         extra_headers: true,
         key_id_required: false,
         issued_at_required: true,

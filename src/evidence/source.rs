@@ -67,8 +67,10 @@ pub struct Outline {
     pub tenant: Option<Tenant>,
     /// Fields that the trust domain itself pins.
     pub pinned: Vec<&'static str>,
-    /// What a rule must pin, if that depends on the settings.
+    /// What a rule must pin: the preset's demand, unless the settings say more.
     pub must_pin: &'static [&'static [&'static str]],
+    /// Fields that a wildcard behind a whole literal segment pins too.
+    pub prefixed: &'static [&'static str],
 }
 
 impl Outline {
@@ -85,6 +87,7 @@ impl Outline {
             tenant: None,
             pinned: Vec::new(),
             must_pin: preset.must_pin,
+            prefixed: &[],
         }
     }
 }
@@ -129,6 +132,13 @@ impl Source {
     /// [`FieldSpec::field`] has that name (any `claims.NAME` pins `claims`).
     pub fn must_pin(&self) -> &'static [&'static [&'static str]] {
         self.outline().must_pin
+    }
+
+    /// Fields that a wildcard behind a whole literal segment pins too: names in
+    /// a hierarchy that one authority gives out, so that nobody else can be
+    /// behind `/ns/payments/job/*`.
+    pub fn prefixed(&self) -> &'static [&'static str] {
+        self.outline().prefixed
     }
 
     /// The field of that name, or of which that is another name. This is the
@@ -187,8 +197,17 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::evidence::testkit::domain;
+    use crate::{
+        evidence::{
+            TokenType,
+            claims::{self, Case},
+            testkit::{any_json, at, domain, good},
+        },
+        model::Value,
+    };
 
     #[test]
     fn every_source_knows_its_own_fields() {
@@ -230,6 +249,74 @@ mod tests {
                 }
                 (Selector::Spiffe(_), None) => {}
                 other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn prefixed_fields_have_segments() {
+        for preset in PRESETS {
+            let source = domain(preset.name, &[]).source.clone();
+            for name in source.prefixed() {
+                let kind = source.field(name).unwrap().kind;
+                assert!(
+                    matches!(kind, crate::model::FieldKind::Segments(_)),
+                    "{name}"
+                );
+            }
+        }
+        assert_eq!(domain("spiffe", &[]).source.prefixed(), ["path"]);
+    }
+
+    proptest! {
+        /// Whatever an issuer signs, reading it does not panic, and what comes
+        /// out is bounded, plain and in the vocabulary.
+        #[test]
+        fn attributes_are_bounded_plain_and_known(
+            kind in 0..PRESETS.len(),
+            member in any::<prop::sample::Index>(),
+            inner in any::<prop::sample::Index>(),
+            value in any_json(),
+        ) {
+            let kind = PRESETS[kind].name;
+            let source = domain(kind, &[]).source.clone();
+            let mut claims = good(kind).claims;
+            let names: Vec<String> = claims.as_object().unwrap().keys().cloned().collect();
+            let place = &mut claims[member.get(&names).as_str()];
+            let inside: Vec<String> = match place.as_object() {
+                Some(object) => object.keys().cloned().collect(),
+                None => Vec::new(),
+            };
+            if inside.is_empty() {
+                *place = value;
+            } else {
+                place[inner.get(&inside).as_str()] = value;
+            }
+            let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+            let case = Case {
+                claims: &claims,
+                domain: &domain(kind, &[]),
+                kind: TokenType::Jwt,
+                now: at(1),
+            };
+            if claims::STEPS.iter().any(|(_, check)| check(&case).is_err()) {
+                return Ok(());
+            }
+            let Ok(attributes) = source.read(&claims) else { return Ok(()) };
+            let _ = source.admits(&attributes);
+            for attribute in attributes.iter() {
+                let spec = source.field(&attribute.name);
+                prop_assert!(spec.is_some(), "{}", attribute.name);
+                prop_assert_eq!(spec.unwrap().asserted_by, attribute.asserted_by);
+                let texts = match &attribute.value {
+                    Value::Text(text) => vec![text.clone()],
+                    Value::List(items) => items.clone(),
+                    Value::Number(_) | Value::Flag(_) => Vec::new(),
+                };
+                for text in texts {
+                    prop_assert!(!text.is_empty() && text.len() <= 2048);
+                    prop_assert!(!text.contains(char::is_control));
+                }
             }
         }
     }

@@ -50,7 +50,7 @@ pub static PRESET: Preset = Preset {
 };
 
 static PROFILE: Profile = Profile {
-    types: &["jwt", "jose"],
+    types: &["JWT", "JOSE"],
     extra_headers: false,
     key_id_required: true,
     issued_at_required: false,
@@ -108,8 +108,11 @@ fn build(settings: &Settings) -> Result<Source, Vec<SettingProblem>> {
     let mut reader = Reader::new(settings);
     let trust_domain: Option<SpiffeTrustDomain> = reader.required("trustDomain");
     reader.finish(trust_domain.map(|trust_domain| {
+        let selector = Selector::Spiffe(trust_domain.clone());
+        let mut outline = Outline::new(&PRESET, &PROFILE, selector);
+        outline.prefixed = &["path"];
         Source::Spiffe(Spiffe {
-            outline: Outline::new(&PRESET, &PROFILE, Selector::Spiffe(trust_domain.clone())),
+            outline,
             trust_domain,
         })
     }))

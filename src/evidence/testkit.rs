@@ -11,6 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::{
@@ -25,16 +26,16 @@ use crate::{
 };
 
 /// The broker's issuer, and so the audience that it accepts.
-pub const BROKER: &str = "https://broker.example.com";
+pub(crate) const BROKER: &str = "https://broker.example.com";
 /// GitHub's issuer.
-pub const GITHUB: &str = "https://token.actions.githubusercontent.com";
+pub(crate) const GITHUB: &str = "https://token.actions.githubusercontent.com";
 /// When tokens are issued, in seconds.
-pub const T0: i64 = 1_790_000_000;
+pub(crate) const T0: i64 = 1_790_000_000;
 /// Largest token that is read.
-pub const MAX_TOKEN: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 
 /// A moment some seconds after the tokens were issued.
-pub fn at(secs: i64) -> Moment {
+pub(crate) fn at(secs: i64) -> Moment {
     Moment::from_secs(T0 + secs)
 }
 
@@ -48,7 +49,7 @@ fn generate(algorithm: Algorithm) -> LocalKey {
 }
 
 /// The issuer's key of that algorithm.
-pub fn key(algorithm: &str) -> &'static LocalKey {
+pub(crate) fn key(algorithm: &str) -> &'static LocalKey {
     match algorithm {
         "RS256" => &RS256,
         _ => &ES256,
@@ -56,7 +57,7 @@ pub fn key(algorithm: &str) -> &'static LocalKey {
 }
 
 /// A key of that algorithm that the issuer never published.
-pub fn stranger(algorithm: &str) -> &'static LocalKey {
+pub(crate) fn stranger(algorithm: &str) -> &'static LocalKey {
     match algorithm {
         "RS256" => &RS256_OTHER,
         _ => &ES256_OTHER,
@@ -64,7 +65,7 @@ pub fn stranger(algorithm: &str) -> &'static LocalKey {
 }
 
 /// A key set of these keys under these key ids, read as the preset says.
-pub fn key_set(preset: &Preset, keys: &[(Option<&str>, &LocalKey)]) -> Snapshot {
+pub(crate) fn key_set(preset: &Preset, keys: &[(Option<&str>, &LocalKey)]) -> Snapshot {
     let word = match preset.key_use {
         KeyUse::JwtSvid => "jwt-svid",
         KeyUse::Signature => "sig",
@@ -93,7 +94,7 @@ pub fn key_set(preset: &Preset, keys: &[(Option<&str>, &LocalKey)]) -> Snapshot 
 }
 
 /// The issuer's key set: a key of each algorithm, under the algorithm's name.
-pub fn keys(preset: &Preset) -> Snapshot {
+pub(crate) fn keys(preset: &Preset) -> Snapshot {
     let both = ["ES256", "RS256"];
     let usable = both.iter().filter(|name| {
         let algorithm = Algorithm::from_name(name);
@@ -104,7 +105,7 @@ pub fn keys(preset: &Preset) -> Snapshot {
 }
 
 /// The same, and beside each key one that nobody has.
-pub fn keys_two_of_each(preset: &Preset) -> Snapshot {
+pub(crate) fn keys_two_of_each(preset: &Preset) -> Snapshot {
     let names = ["ES256", "RS256"];
     let usable = names.iter().filter(|name| {
         let algorithm = Algorithm::from_name(name);
@@ -119,34 +120,34 @@ pub fn keys_two_of_each(preset: &Preset) -> Snapshot {
 }
 
 /// A text setting.
-pub fn text(text: &str) -> Setting {
+pub(crate) fn text(text: &str) -> Setting {
     Setting::Text(text.to_owned())
 }
 
 /// A list setting.
-pub fn texts(texts: &[&str]) -> Setting {
+pub(crate) fn texts(texts: &[&str]) -> Setting {
     Setting::Texts(texts.iter().map(|&text| text.to_owned()).collect())
 }
 
 /// An object setting.
-pub fn object(members: &[(&str, Setting)]) -> Setting {
+pub(crate) fn object(members: &[(&str, Setting)]) -> Setting {
     Setting::Object(map(members))
 }
 
 /// Settings by key.
-pub fn map(members: &[(&str, Setting)]) -> BTreeMap<String, Setting> {
+pub(crate) fn map(members: &[(&str, Setting)]) -> BTreeMap<String, Setting> {
     let owned = members.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
     owned.collect()
 }
 
 /// The preset of that name.
-pub fn preset(name: &str) -> &'static Preset {
+pub(crate) fn preset(name: &str) -> &'static Preset {
     let found = PRESETS.iter().find(|preset| preset.name == name);
     found.unwrap_or_else(|| panic!("no preset {name}"))
 }
 
 /// The least that each kind of source needs, with some settings changed.
-pub fn settings(kind: &str, changed: &[(&str, Setting)]) -> Settings {
+pub(crate) fn settings(kind: &str, changed: &[(&str, Setting)]) -> Settings {
     let mut values = match kind {
         "spiffe" => map(&[
             ("trustDomain", text("prod.acme.example")),
@@ -168,17 +169,21 @@ pub fn settings(kind: &str, changed: &[(&str, Setting)]) -> Settings {
 }
 
 /// A trust domain of that kind, named `test`, with some settings changed.
-pub fn domain(kind: &str, changed: &[(&str, Setting)]) -> Arc<TrustDomain> {
+pub(crate) fn domain(kind: &str, changed: &[(&str, Setting)]) -> Arc<TrustDomain> {
     domain_named("test", kind, changed)
 }
 
 /// A trust domain of that kind and name, with some settings changed.
-pub fn domain_named(name: &str, kind: &str, changed: &[(&str, Setting)]) -> Arc<TrustDomain> {
+pub(crate) fn domain_named(
+    name: &str,
+    kind: &str,
+    changed: &[(&str, Setting)],
+) -> Arc<TrustDomain> {
     try_domain(name, kind, changed).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 /// The same, with the problems that the settings have.
-pub fn try_domain(
+pub(crate) fn try_domain(
     name: &str,
     kind: &str,
     changed: &[(&str, Setting)],
@@ -193,15 +198,15 @@ pub fn try_domain(
 
 /// A token as JSON, to be changed and signed.
 #[derive(Clone, Debug)]
-pub struct Token {
+pub(crate) struct Token {
     /// Its header.
-    pub header: serde_json::Value,
+    pub(crate) header: serde_json::Value,
     /// Its claims.
-    pub claims: serde_json::Value,
+    pub(crate) claims: serde_json::Value,
 }
 
 /// A token that the trust domain of [`domain`] accepts as it is.
-pub fn good(kind: &str) -> Token {
+pub(crate) fn good(kind: &str) -> Token {
     let (algorithm, claims) = match kind {
         "spiffe" => (
             "ES256",
@@ -267,7 +272,7 @@ pub fn good(kind: &str) -> Token {
 
 impl Token {
     /// With a claim set; a path of names leads into objects.
-    pub fn with(mut self, path: &[&str], value: impl Into<serde_json::Value>) -> Self {
+    pub(crate) fn with(mut self, path: &[&str], value: impl Into<serde_json::Value>) -> Self {
         let mut at = &mut self.claims;
         for name in path {
             at = &mut at[*name];
@@ -277,7 +282,7 @@ impl Token {
     }
 
     /// Without a claim.
-    pub fn without(mut self, path: &[&str]) -> Self {
+    pub(crate) fn without(mut self, path: &[&str]) -> Self {
         let (last, outer) = path.split_last().expect("a path");
         let mut at = &mut self.claims;
         for name in outer {
@@ -288,35 +293,35 @@ impl Token {
     }
 
     /// With a header parameter set.
-    pub fn header(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.header[name] = value.into();
         self
     }
 
     /// Without a header parameter.
-    pub fn without_header(mut self, name: &str) -> Self {
+    pub(crate) fn without_header(mut self, name: &str) -> Self {
         drop(self.header.as_object_mut().and_then(|h| h.remove(name)));
         self
     }
 
     /// The algorithm that the header names.
-    pub fn algorithm(&self) -> String {
+    pub(crate) fn algorithm(&self) -> String {
         self.header["alg"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Signed by the issuer.
-    pub fn sign(&self) -> String {
+    pub(crate) fn sign(&self) -> String {
         self.sign_with(key(&self.algorithm()))
     }
 
     /// Signed by this key, whatever the header says.
-    pub fn sign_with(&self, key: &LocalKey) -> String {
+    pub(crate) fn sign_with(&self, key: &LocalKey) -> String {
         sign_text(&self.header.to_string(), &self.claims.to_string(), key)
     }
 }
 
 /// A token of these very texts.
-pub fn sign_text(header: &str, claims: &str, key: &LocalKey) -> String {
+pub(crate) fn sign_text(header: &str, claims: &str, key: &LocalKey) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let input = format!("{}.{}", part(header), part(claims));
     let mut signature = Vec::new();
@@ -326,12 +331,12 @@ pub fn sign_text(header: &str, claims: &str, key: &LocalKey) -> String {
 }
 
 /// Verifies a token's text a second after it was issued.
-pub fn check(domain: &Arc<TrustDomain>, token: &str) -> Result<Identity, Rejection> {
+pub(crate) fn check(domain: &Arc<TrustDomain>, token: &str) -> Result<Identity, Rejection> {
     check_at(domain, token, at(1))
 }
 
 /// Verifies a token's text at a moment.
-pub fn check_at(
+pub(crate) fn check_at(
     domain: &Arc<TrustDomain>,
     token: &str,
     now: Moment,
@@ -341,12 +346,12 @@ pub fn check_at(
 }
 
 /// A token's text as a compact JWS.
-pub fn parse(token: &str) -> Compact<'_> {
+pub(crate) fn parse(token: &str) -> Compact<'_> {
     Compact::parse(token, MAX_TOKEN).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The attributes as `name=value` lines, in their order.
-pub fn lines(attributes: &Attributes) -> Vec<String> {
+pub(crate) fn lines(attributes: &Attributes) -> Vec<String> {
     let line = |value: &Value| match value {
         Value::Text(text) => format!("{text:?}"),
         Value::List(items) => format!("{items:?}"),
@@ -355,4 +360,23 @@ pub fn lines(attributes: &Attributes) -> Vec<String> {
     let all = attributes.iter();
     all.map(|a| format!("{}={}", a.name, line(&a.value)))
         .collect()
+}
+
+/// Any JSON value.
+pub(crate) fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<u64>().prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        ".{0,40}".prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            proptest::collection::btree_map("[a-z]{1,8}", inner, 0..4)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    })
 }

@@ -166,18 +166,16 @@ fn passed(rejection: Rejection, step: usize) -> Rejection {
 }
 
 /// A `typ` says which kind of JWT this is, so that one is not taken for another
-/// (RFC 8725 section 3.11). Media types ignore case, and `application/` may be
-/// left out (RFC 7515 section 4.1.9).
+/// (RFC 8725 section 3.11).
 fn media_type(case: &HeaderCase<'_>) -> Result<(), Rejection> {
     let Some(typ) = &case.header.typ else {
         return Ok(());
     };
-    let name = match typ.split_at_checked("application/".len()) {
-        Some((prefix, name)) if prefix.eq_ignore_ascii_case("application/") => name,
-        _ => typ,
-    };
     let allowed = case.domain.source.outline().profile.types;
-    if allowed.iter().any(|a| a.eq_ignore_ascii_case(name)) {
+    if allowed
+        .iter()
+        .any(|media_type| case.header.typ_is(media_type))
+    {
         return Ok(());
     }
     Err(Rejection::new(Reason::TypeNotAllowed, "typ")

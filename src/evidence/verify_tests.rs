@@ -161,7 +161,6 @@ fn j_21_a_type_says_what_a_token_is_for() {
             "secevent+jwt",
             "logout+jwt",
             "wit+jwt",
-            "JWT ",
             "jwt+jwt",
             "application/application/jwt",
             "text/jwt",

@@ -78,14 +78,35 @@ mod tests {
             })
         };
         for (uri, wanted) in [
-            (r#""https://evil.example/keys""#, elsewhere("https://evil.example")),
-            (r#""https://a.example.evil/keys""#, elsewhere("https://a.example.evil")),
-            (r#""https://sub.a.example/keys""#, elsewhere("https://sub.a.example")),
-            (r#""https://a.example:8443/keys""#, elsewhere("https://a.example:8443")),
-            (r#""http://a.example/keys""#, Err(KeyFault::JwksUri(UrlError::Scheme))),
-            (r#""file:///etc/passwd""#, Err(KeyFault::JwksUri(UrlError::Scheme))),
+            (
+                r#""https://evil.example/keys""#,
+                elsewhere("https://evil.example"),
+            ),
+            (
+                r#""https://a.example.evil/keys""#,
+                elsewhere("https://a.example.evil"),
+            ),
+            (
+                r#""https://sub.a.example/keys""#,
+                elsewhere("https://sub.a.example"),
+            ),
+            (
+                r#""https://a.example:8443/keys""#,
+                elsewhere("https://a.example:8443"),
+            ),
+            (
+                r#""http://a.example/keys""#,
+                Err(KeyFault::JwksUri(UrlError::Scheme)),
+            ),
+            (
+                r#""file:///etc/passwd""#,
+                Err(KeyFault::JwksUri(UrlError::Scheme)),
+            ),
             (r#""/keys""#, Err(KeyFault::JwksUri(UrlError::Malformed))),
-            (r#""https://a.example@evil.example/""#, Err(KeyFault::JwksUri(UrlError::Extra))),
+            (
+                r#""https://a.example@evil.example/""#,
+                Err(KeyFault::JwksUri(UrlError::Extra)),
+            ),
             ("null", Err(KeyFault::DiscoveryMember("jwks_uri"))),
             ("[]", Err(KeyFault::DiscoveryMember("jwks_uri"))),
         ] {
@@ -107,8 +128,7 @@ mod tests {
             "https://a.example/x\\n",
             "",
         ] {
-            let document =
-                format!(r#"{{"issuer":"{found}","jwks_uri":"https://a.example/keys"}}"#);
+            let document = format!(r#"{{"issuer":"{found}","jwks_uri":"https://a.example/keys"}}"#);
             assert!(
                 matches!(read(&document), Err(KeyFault::IssuerDiffers { .. })),
                 "{found}"

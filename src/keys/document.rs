@@ -118,9 +118,7 @@ mod tests {
         let unusable = r#"{"kty":"AKP","kid":"pq","use":"jwt-svid"}"#;
         for (keys, skipped) in [("", 0), (unusable, 1)] {
             let text = bundle(keys, "");
-            assert!(
-                matches!(oidc(&text), Err(KeyFault::Empty { skipped: n, .. }) if n == skipped)
-            );
+            assert!(matches!(oidc(&text), Err(KeyFault::Empty { skipped: n, .. }) if n == skipped));
             assert!(spiffe(&text).unwrap().keys.is_empty());
         }
     }
@@ -142,7 +140,11 @@ mod tests {
 
     #[test]
     fn u_05_what_is_not_json_is_refused() {
-        let deep = format!(r#"{{"keys":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!(
+            r#"{{"keys":{}{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         for text in ["", "<html></html>", r#"{"keys":["#, &deep] {
             assert!(matches!(oidc(text), Err(KeyFault::Format(_))));
             assert!(matches!(spiffe(text), Err(KeyFault::Format(_))));
@@ -155,7 +157,8 @@ mod tests {
         let document = spiffe(&bundle(
             &[
                 fakes::svid_jwk(&jwt),
-                x509.public_jwk().replace(r#""use":"sig""#, r#""use":"x509-svid""#),
+                x509.public_jwk()
+                    .replace(r#""use":"sig""#, r#""use":"x509-svid""#),
             ]
             .join(","),
             "",

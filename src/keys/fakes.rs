@@ -87,10 +87,7 @@ impl FakeOutbound {
     }
 
     pub(super) fn answer(&self, host: &str, answer: Result<String, FetchError>) {
-        self.answers
-            .lock()
-            .unwrap()
-            .insert(host.to_owned(), answer);
+        self.answers.lock().unwrap().insert(host.to_owned(), answer);
     }
 
     pub(super) fn hits(&self, host: &str) -> usize {

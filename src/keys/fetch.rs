@@ -60,9 +60,10 @@ pub(super) async fn attempt(
 
 /// Reads the keys of `spec` from a file, at once.
 pub(super) fn read_file(spec: &Spec, path: &Path) -> Result<Document, KeyFault> {
-    let bytes = file::read_capped(path, document::MAX_BYTES as u64).map_err(|e| KeyFault::File {
-        path: path.to_owned(),
-        why: e.to_string(),
-    })?;
+    let bytes =
+        file::read_capped(path, document::MAX_BYTES as u64).map_err(|e| KeyFault::File {
+            path: path.to_owned(),
+            why: e.to_string(),
+        })?;
     document::read(spec, &bytes)
 }

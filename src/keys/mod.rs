@@ -25,6 +25,5 @@ pub use handle::Handle;
 pub use keyring::{Keyring, Limits};
 pub use spec::{Source, Spec};
 
-
 #[cfg(test)]
 mod fakes;

@@ -43,11 +43,12 @@ pub(super) fn rest(spec: &Spec, retry_after: Option<u64>) -> Duration {
 }
 
 /// `wait`, shifted by up to a tenth either way, so that what started together
-/// does not stay together.
+/// does not stay together. In whole milliseconds.
 pub(super) fn jittered(wait: Duration, random: &dyn Random) -> Duration {
     let draw = u32::from_be_bytes(random::bytes(random));
-    let share = 0.9 + 0.2 * f64::from(draw) / f64::from(u32::MAX);
-    wait.mul_f64(share)
+    let share = 900 + u128::from(draw) * 200 / u128::from(u32::MAX);
+    let millis = wait.as_millis().saturating_mul(share) / 1000;
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 fn half_stale(spec: &Spec) -> Duration {
@@ -59,12 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        base::random::SystemRandom,
-        jose::KeyUse,
-        keys::Source,
-        model::Ttl,
-    };
+    use crate::{base::random::SystemRandom, jose::KeyUse, keys::Source, model::Ttl};
 
     fn spec() -> Spec {
         let source = Source::File("/keys.json".into());
@@ -124,8 +120,8 @@ mod tests {
         fn jitter_stays_within_a_tenth(wait in 0_u64..100_000) {
             let wait = secs(wait);
             let shifted = jittered(wait, &SystemRandom);
-            prop_assert!(shifted >= wait.mul_f64(0.899_999));
-            prop_assert!(shifted <= wait.mul_f64(1.100_001));
+            prop_assert!(shifted >= wait * 9 / 10);
+            prop_assert!(shifted <= wait * 11 / 10);
         }
     }
 

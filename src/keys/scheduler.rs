@@ -17,9 +17,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::base::{
-    clock::Clock, file::Stamp, outbound::Outbound, random::Random,
-};
+use crate::base::{clock::Clock, file::Stamp, outbound::Outbound, random::Random};
 
 use super::{
     Health, Limits, Spec,
@@ -142,9 +140,9 @@ impl Scheduler {
                         scheduler.fly(guard, slot).await;
                     }
                 }),
-                Flight::Theirs(mut ended) => flights.spawn(async move {
-                    while ended.changed().await.is_ok() {}
-                }),
+                Flight::Theirs(mut ended) => {
+                    flights.spawn(async move { while ended.changed().await.is_ok() {} })
+                }
             };
         }
         while flights.join_next().await.is_some() {}
@@ -206,11 +204,7 @@ impl Scheduler {
         }
     }
 
-    fn settle(
-        &self,
-        entry: &Entry,
-        result: Result<super::document::Document, super::KeyFault>,
-    ) {
+    fn settle(&self, entry: &Entry, result: Result<super::document::Document, super::KeyFault>) {
         let uptime = self.uptime();
         let wait = entry.settle(result, self.clock.now(), uptime);
         let due = uptime.saturating_add(pace::jittered(wait, &*self.random));

@@ -140,8 +140,8 @@ pub enum Accept {
     Silent,
     /// The connection is closed.
     Close,
-    /// HTTP without TLS.
-    Plain,
+    /// These bytes instead of a handshake.
+    Bytes(Vec<u8>),
 }
 
 /// An answer that is held back until the test lets it go.
@@ -186,6 +186,7 @@ struct Script {
     answers: HashMap<String, Answer>,
     gates: HashMap<String, (watch::Sender<usize>, watch::Receiver<bool>)>,
     hits: HashMap<String, usize>,
+    heads: HashMap<String, String>,
 }
 
 impl FakeIssuer {
@@ -205,6 +206,7 @@ impl FakeIssuer {
                 answers: HashMap::new(),
                 gates: HashMap::new(),
                 hits: HashMap::new(),
+                heads: HashMap::new(),
             }),
             connections: AtomicUsize::new(0),
         });
@@ -355,6 +357,12 @@ impl FakeIssuer {
         self.shared.script().hits.get(path).copied().unwrap_or(0)
     }
 
+    /// The last request for the path: its request line and headers, in lower case.
+    pub fn last_request(&self, path: &str) -> Option<String> {
+        let script = self.shared.script();
+        script.heads.get(path).map(|head| head.to_ascii_lowercase())
+    }
+
     /// How many connections were made, whatever became of them.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
@@ -391,7 +399,12 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     match accept {
         Accept::Close => {}
         Accept::Silent => hang(stream).await,
-        Accept::Plain => exchange(stream, &shared).await,
+        Accept::Bytes(bytes) => {
+            let mut stream = stream;
+            // A client that hangs up first is what some tests want.
+            let _ = stream.write_all(&bytes).await;
+            hang(stream).await;
+        }
         Accept::Tls => {
             if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
                 exchange(stream, &shared).await;
@@ -407,12 +420,14 @@ async fn hang(mut stream: impl AsyncRead + Unpin) {
 }
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
-    let Some(path) = request_path(&mut stream).await else {
+    let Some(head) = request_head(&mut stream).await else {
         return;
     };
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let (answer, gate) = {
         let mut script = shared.script();
         *script.hits.entry(path.clone()).or_default() += 1;
+        script.heads.insert(path.clone(), head);
         (
             script.answers.get(&path).cloned(),
             script.gates.get(&path).cloned(),
@@ -429,13 +444,12 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shar
     let _ = stream.shutdown().await;
 }
 
-async fn request_path(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+async fn request_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    let head = String::from_utf8(head).ok()?;
-    head.split(' ').nth(1).map(str::to_owned)
+    String::from_utf8(head).ok()
 }
 
 async fn write_answer(

@@ -237,10 +237,7 @@ mod tests {
             filter(parse(&["10.0.0.1", "::1"]), false),
             Err(FetchError::AddressBlocked("10.0.0.1".parse().unwrap()))
         );
-        assert_eq!(
-            filter(parse(&["10.0.0.1"]), true),
-            Ok(parse(&["10.0.0.1"]))
-        );
+        assert_eq!(filter(parse(&["10.0.0.1"]), true), Ok(parse(&["10.0.0.1"])));
         assert_eq!(filter(parse(&[]), true), Err(FetchError::Dns));
     }
 

@@ -67,10 +67,7 @@ fn a_new_set_replaces_the_old_one_whole() {
     entry.take(&fakes::set_of(&[&new]), 1);
     assert!(entry.has(new.kid()));
     assert!(!entry.has(old.kid()), "a withdrawn key must not stay");
-    assert_eq!(
-        entry.snapshot().good_at,
-        Some(fakes::NOW.plus(secs(1)))
-    );
+    assert_eq!(entry.snapshot().good_at, Some(fakes::NOW.plus(secs(1))));
 }
 
 #[test]
@@ -96,9 +93,8 @@ fn a_set_is_good_until_max_stale_by_either_clock() {
     let entry = entry(KeyUse::Signature);
     entry.take(&fakes::set_of(&[&fakes::key()]), 0);
     let day = 24 * 3600;
-    let usable = |wall: u64, uptime: u64| {
-        entry.usable(fakes::NOW.plus(secs(wall)), START + secs(uptime))
-    };
+    let usable =
+        |wall: u64, uptime: u64| entry.usable(fakes::NOW.plus(secs(wall)), START + secs(uptime));
     assert!(usable(0, 0));
     assert!(usable(day, day));
     assert!(!usable(day + 1, day + 1));
@@ -130,7 +126,10 @@ fn a_bundle_without_keys_is_obeyed() {
     assert!(entry.has(key.kid()));
     entry.take(&fakes::bundle_of(&[], 2), 1);
     assert!(!entry.has(key.kid()));
-    assert!(entry.usable(fakes::NOW, START), "an empty bundle is an answer");
+    assert!(
+        entry.usable(fakes::NOW, START),
+        "an empty bundle is an answer"
+    );
     assert_eq!(entry.error(), None);
 }
 

@@ -4,17 +4,13 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use super::*;
 use crate::{
-    base::{
-        clock::ManualClock,
-        outbound::FetchError,
-        random::SystemRandom,
-    },
+    base::{clock::ManualClock, outbound::FetchError, random::SystemRandom},
     jose::{Algorithm, KeyUse, Lookup, Signer as _},
     keys::{
         Handle, Keyring, Snapshot, Source,
         fakes::{self, FakeOutbound},
     },
-    model::{Ttl, TrustDomainName},
+    model::{TrustDomainName, Ttl},
 };
 
 struct Rig {
@@ -121,8 +117,7 @@ async fn u_31_an_unknown_kid_is_found_by_one_refresh() {
 async fn u_29_a_flood_of_unknown_kids_causes_one_fetch_per_cool_down() {
     let rig = Rig::new(FakeOutbound::new());
     let handle = rig.warm(&set()).await;
-    rig.outbound
-        .answer("a.example", Err(FetchError::Connect));
+    rig.outbound.answer("a.example", Err(FetchError::Connect));
     for _ in 0..100 {
         assert!(!handle.refresh_for_token(&handle.snapshot()).await);
     }
@@ -152,8 +147,7 @@ async fn a_snapshot_that_is_newer_already_costs_no_fetch() {
 async fn many_waiters_share_one_fetch_and_its_result() {
     let rig = Rig::new(FakeOutbound::held());
     let key = fakes::key();
-    rig.outbound
-        .answer("a.example", Ok(fakes::set_of(&[&key])));
+    rig.outbound.answer("a.example", Ok(fakes::set_of(&[&key])));
     let handle = rig.apply_one(&spec());
     let mut waiters = JoinSet::new();
     for _ in 0..50 {
@@ -308,7 +302,10 @@ async fn the_running_scheduler_takes_on_new_plans_and_what_becomes_due() {
         tokio::task::yield_now().await;
     }
     assert_eq!(rig.outbound.all_hits(), 2, "it is on no agenda any more");
-    assert!(!handle.snapshot().keys.is_empty(), "its last handle still answers");
+    assert!(
+        !handle.snapshot().keys.is_empty(),
+        "its last handle still answers"
+    );
     running.abort();
 }
 
@@ -379,7 +376,10 @@ async fn a_file_is_read_at_once_and_again_when_it_changes() {
     fs::write(&path, fakes::set_of(&[&one])).unwrap();
     let rig = Rig::new(FakeOutbound::new());
     let handle = rig.apply_one(&file_spec(path.clone()));
-    assert!(has(&handle.snapshot(), one.kid()), "before any scheduler runs");
+    assert!(
+        has(&handle.snapshot(), one.kid()),
+        "before any scheduler runs"
+    );
 
     rig.keyring.refresh_due().await;
     assert_eq!(handle.health().fetches, 1, "it did not change");
@@ -400,7 +400,13 @@ async fn a_bad_file_keeps_the_last_good_set_until_it_is_mended() {
     fs::write(&path, "{").unwrap();
     rig.keyring.refresh_due().await;
     assert!(has(&handle.snapshot(), key.kid()));
-    assert!(handle.health().last_error.unwrap().contains("cannot be read"));
+    assert!(
+        handle
+            .health()
+            .last_error
+            .unwrap()
+            .contains("cannot be read")
+    );
     fs::remove_file(&path).unwrap();
     rig.keyring.refresh_due().await;
     assert!(handle.health().last_error.unwrap().contains("keys.json"));
