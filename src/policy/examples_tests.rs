@@ -36,12 +36,18 @@ fn spiffe() -> Source {
     let bundle = Setting::Object(map(&[("file", text("bundle.json"))]));
     source(
         "spiffe",
-        &[("trustDomain", text("prod.corp.example")), ("bundle", bundle)],
+        &[
+            ("trustDomain", text("prod.corp.example")),
+            ("bundle", bundle),
+        ],
     )
 }
 
 fn kubernetes() -> Source {
-    source("kubernetes", &[("issuer", text("https://k8s.corp.example"))])
+    source(
+        "kubernetes",
+        &[("issuer", text("https://k8s.corp.example"))],
+    )
 }
 
 fn oidc() -> Source {
@@ -70,12 +76,7 @@ fn allow(line: u32, given: &[(&str, Setting)], role: Option<&str>) -> Test {
     }
 }
 
-fn deny(
-    line: u32,
-    given: &[(&str, Setting)],
-    reason: Option<Reason>,
-    field: Option<&str>,
-) -> Test {
+fn deny(line: u32, given: &[(&str, Setting)], reason: Option<Reason>, field: Option<&str>) -> Test {
     Test {
         expect: Expect::Deny {
             reason,
@@ -119,8 +120,18 @@ fn all_pass(outcomes: Vec<(u32, bool, String)>) {
 fn a_spiffe_file_means_what_it_says() {
     let source = spiffe();
     let rules = vec![
-        rule(&source, "worker", "worker", &[("path", text("/ns/payments/sa/worker"))]),
-        rule(&source, "jobs", "reader", &[("path", text("/ns/payments/job/*"))]),
+        rule(
+            &source,
+            "worker",
+            "worker",
+            &[("path", text("/ns/payments/sa/worker"))],
+        ),
+        rule(
+            &source,
+            "jobs",
+            "reader",
+            &[("path", text("/ns/payments/job/*"))],
+        ),
     ];
     let id = |path: &str| [("id", text(&format!("spiffe://prod.corp.example{path}")))];
     all_pass(outcomes(
@@ -130,9 +141,27 @@ fn a_spiffe_file_means_what_it_says() {
             allow(1, &id("/ns/payments/sa/worker"), Some("worker")),
             allow(2, &id("/ns/payments/job/x"), Some("reader")),
             allow(3, &id("/ns/payments/job/x"), None),
-            deny(4, &id("/ns/payments-evil/sa/worker"), Some(Reason::RuleNoMatch), Some("path")),
-            deny(5, &id("/ns/payments/job/x/y"), Some(Reason::RuleNoMatch), None),
-            deny(6, &[("id", text("spiffe://dev.corp.example/ns/payments/sa/worker"))], None, None),
+            deny(
+                4,
+                &id("/ns/payments-evil/sa/worker"),
+                Some(Reason::RuleNoMatch),
+                Some("path"),
+            ),
+            deny(
+                5,
+                &id("/ns/payments/job/x/y"),
+                Some(Reason::RuleNoMatch),
+                None,
+            ),
+            deny(
+                6,
+                &[(
+                    "id",
+                    text("spiffe://dev.corp.example/ns/payments/sa/worker"),
+                )],
+                None,
+                None,
+            ),
         ],
     ));
 }
@@ -147,13 +176,23 @@ fn a_github_file_means_what_it_says() {
             &source,
             "deploy-main",
             "worker",
-            &[repository.clone(), main.clone(), ("environment", text("production"))],
+            &[
+                repository.clone(),
+                main.clone(),
+                ("environment", text("production")),
+            ],
         ),
         rule(
             &source,
             "tests",
             "reader",
-            &[repository.clone(), ("events", Setting::Texts(vec!["push".into(), "merge_group".into()]))],
+            &[
+                repository.clone(),
+                (
+                    "events",
+                    Setting::Texts(vec!["push".into(), "merge_group".into()]),
+                ),
+            ],
         ),
     ];
     let deploy = [
@@ -163,7 +202,11 @@ fn a_github_file_means_what_it_says() {
         ("event", text("workflow_dispatch")),
     ];
     let with = |field, value: &str| {
-        let mut given: Vec<_> = deploy.iter().filter(|(f, _)| *f != field).cloned().collect();
+        let mut given: Vec<_> = deploy
+            .iter()
+            .filter(|(f, _)| *f != field)
+            .cloned()
+            .collect();
         given.push((field, text(value)));
         given
     };
@@ -173,13 +216,37 @@ fn a_github_file_means_what_it_says() {
         rules,
         vec![
             allow(1, &deploy, Some("worker")),
-            allow(2, &[repository.clone(), ("event", text("push"))], Some("reader")),
-            deny(3, &with("ref", "refs/heads/feature-x"), no_match, Some("ref")),
-            deny(4, &with("environment", "staging"), no_match, Some("environment")),
-            deny(5, &with("event", "pull_request_target"), Some(Reason::EventForbidden), Some("events")),
+            allow(
+                2,
+                &[repository.clone(), ("event", text("push"))],
+                Some("reader"),
+            ),
+            deny(
+                3,
+                &with("ref", "refs/heads/feature-x"),
+                no_match,
+                Some("ref"),
+            ),
+            deny(
+                4,
+                &with("environment", "staging"),
+                no_match,
+                Some("environment"),
+            ),
+            deny(
+                5,
+                &with("event", "pull_request_target"),
+                Some(Reason::EventForbidden),
+                Some("events"),
+            ),
             // Anyone can comment, so no rule matches it silently.
             deny(6, &with("event", "issue_comment"), no_match, Some("events")),
-            deny(7, &with("repositoryId", "1"), no_match, Some("repositoryId")),
+            deny(
+                7,
+                &with("repositoryId", "1"),
+                no_match,
+                Some("repositoryId"),
+            ),
         ],
     ));
 }
@@ -188,7 +255,10 @@ fn a_github_file_means_what_it_says() {
 fn a_kubernetes_file_means_what_it_says() {
     let source = kubernetes();
     let of = |namespace: &str, account: &str| {
-        [("namespace", text(namespace)), ("serviceAccount", text(account))]
+        [
+            ("namespace", text(namespace)),
+            ("serviceAccount", text(account)),
+        ]
     };
     let rules = vec![rule(&source, "worker", "worker", &of("payments", "worker"))];
     let given = |namespace: &str, account: &str| {
@@ -201,7 +271,12 @@ fn a_kubernetes_file_means_what_it_says() {
         rules,
         vec![
             allow(1, &given("payments", "worker"), None),
-            deny(2, &given("payments", "default"), no_match, Some("serviceAccount")),
+            deny(
+                2,
+                &given("payments", "default"),
+                no_match,
+                Some("serviceAccount"),
+            ),
             deny(3, &given("orders", "worker"), no_match, Some("namespace")),
         ],
     ));
@@ -211,8 +286,21 @@ fn a_kubernetes_file_means_what_it_says() {
 fn claims_keep_their_types() {
     let source = oidc();
     let rules = vec![
-        rule(&source, "text", "worker", &[("claims.build", text("74")), ("subject", text("a"))]),
-        rule(&source, "number", "reader", &[("claims.build", Setting::Number(74)), ("subject", text("b"))]),
+        rule(
+            &source,
+            "text",
+            "worker",
+            &[("claims.build", text("74")), ("subject", text("a"))],
+        ),
+        rule(
+            &source,
+            "number",
+            "reader",
+            &[
+                ("claims.build", Setting::Number(74)),
+                ("subject", text("b")),
+            ],
+        ),
     ];
     let given = |subject: &str, build| [("subject", text(subject)), ("claims.build", build)];
     let no_match = Some(Reason::RuleNoMatch);
@@ -222,8 +310,8 @@ fn claims_keep_their_types() {
         vec![
             allow(1, &given("a", text("74")), Some("worker")),
             allow(2, &given("b", Setting::Number(74)), Some("reader")),
-            deny(3, &given("a", Setting::Number(74)), no_match, Some("claims.build")),
-            deny(4, &given("b", text("74")), no_match, Some("claims.build")),
+            deny(3, &given("a", Setting::Number(74)), no_match, None),
+            deny(4, &given("b", text("74")), no_match, None),
         ],
     ));
 }
@@ -277,9 +365,15 @@ fn a_failing_test_says_what_it_expected_and_what_it_got() {
     );
     let event = Some(Reason::EventForbidden);
     let what = failing(deny(1, &of("x"), event, Some("pod")));
-    assert!(what.starts_with("expected EVENT_FORBIDDEN by `pod`, but got RULE_NO_MATCH"), "{what}");
+    assert!(
+        what.starts_with("expected EVENT_FORBIDDEN by `pod`, but got RULE_NO_MATCH"),
+        "{what}"
+    );
     let what = failing(deny(1, &of("x"), Some(Reason::RuleNoMatch), Some("pod")));
-    assert!(what.starts_with("expected RULE_NO_MATCH by `pod`, but got"), "{what}");
+    assert!(
+        what.starts_with("expected RULE_NO_MATCH by `pod`, but got"),
+        "{what}"
+    );
     assert_eq!(
         failing(allow(1, &of("worker"), Some("nobody"))),
         "no target has the role `nobody`"
@@ -308,7 +402,10 @@ fn a_test_without_a_role_is_about_every_target_of_the_rules() {
         deny(3, &of("three"), Some(Reason::RuleNoMatch), None),
         deny(4, &of("two"), None, None),
     ];
-    let passed: Vec<bool> = outcomes(&source, rules, tests).iter().map(|o| o.1).collect();
+    let passed: Vec<bool> = outcomes(&source, rules, tests)
+        .iter()
+        .map(|o| o.1)
+        .collect();
     assert_eq!(passed, [true, true, true, false]);
 }
 
@@ -321,5 +418,8 @@ fn tests_that_cannot_run_fail() {
     assert!(!no_source[0].passed);
     let no_rules = policy.run_tests(&|_| Some(source.clone()));
     assert!(!no_rules[0].passed, "{}", no_rules[0].what);
-    assert_eq!((&*no_rules[0].file, no_rules[0].domain.as_str()), ("d.yaml", "d"));
+    assert_eq!(
+        (&*no_rules[0].file, no_rules[0].domain.as_str()),
+        ("d.yaml", "d")
+    );
 }
