@@ -128,10 +128,10 @@ fn judge(test: &Test, decisions: &[Decision]) -> Result<String, String> {
                             granted.rule, granted.role
                         ));
                     }
-                    Err(denial) => denials.push(denial),
+                    Err(denial) => denials.push(&**denial),
                 }
             }
-            let as_expected = |denial: &&Box<Denial>| {
+            let as_expected = |denial: &&Denial| {
                 let denied_by = denial.mismatch.as_ref().map(|m| &m.field);
                 reason.is_none_or(|r| r == denial.reason)
                     && field.as_ref().is_none_or(|f| denied_by == Some(f))

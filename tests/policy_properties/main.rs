@@ -4,6 +4,11 @@
 //! The model knows nothing of indexes, slots or ranks: it looks at every rule,
 //! and intersects sets. Whatever the two disagree on is a bug in one of them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot set up, it cannot test"
+)]
+
 #[path = "../../src/evidence/testkit.rs"]
 mod testkit;
 

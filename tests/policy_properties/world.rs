@@ -33,17 +33,25 @@ const fn field(name: &'static str, kind: FieldKind, asserted_by: Asserter) -> Fi
 
 /// A rule as the model sees it.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub name: String,
-    pub observe: bool,
-    pub matches: Vec<(&'static str, Vec<&'static str>)>,
-    pub role: &'static str,
-    pub ttl: Option<u32>,
-    pub only: Option<Vec<&'static str>>,
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) observe: bool,
+    pub(crate) matches: Vec<(&'static str, Vec<&'static str>)>,
+    pub(crate) role: &'static str,
+    pub(crate) ttl: Option<u32>,
+    pub(crate) only: Option<Vec<&'static str>>,
 }
 
-/// Roles: name, target, permissions, longest lifetime.
-pub const ROLES: &[(&str, &str, &[(&str, Access)], u32)] = &[
+/// Name, target, permissions, longest lifetime.
+type RoleLine = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, Access)],
+    u32,
+);
+
+/// The roles of every world.
+pub(crate) const ROLES: &[RoleLine] = &[
     (
         "wide",
         "prod",
@@ -57,32 +65,32 @@ pub const ROLES: &[(&str, &str, &[(&str, Access)], u32)] = &[
     ("slim", "prod", &[("a", Access::Read)], 600),
     ("far", "other", &[("a", Access::Write)], 60),
 ];
-pub const TARGET_TTL: u32 = 700;
+pub(crate) const TARGET_TTL: u32 = 700;
 
 /// Everything that a decision depends on.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub lines: Vec<Line>,
-    pub forbidden: Vec<&'static str>,
-    pub bound: bool,
-    pub remaining: u64,
-    pub identity: Vec<(&'static str, &'static str)>,
-    pub target: &'static str,
-    pub role: Option<&'static str>,
-    pub narrow: Vec<(&'static str, Access)>,
-    pub ttl: Option<u32>,
+pub(crate) struct World {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) forbidden: Vec<&'static str>,
+    pub(crate) bound: bool,
+    pub(crate) remaining: u64,
+    pub(crate) identity: Vec<(&'static str, &'static str)>,
+    pub(crate) target: &'static str,
+    pub(crate) role: Option<&'static str>,
+    pub(crate) narrow: Vec<(&'static str, Access)>,
+    pub(crate) ttl: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub rule: String,
-    pub role: String,
-    pub permissions: BTreeSet<(String, Access)>,
-    pub ttl: u32,
+pub(crate) struct Outcome {
+    pub(crate) rule: String,
+    pub(crate) role: String,
+    pub(crate) permissions: BTreeSet<(String, Access)>,
+    pub(crate) ttl: u32,
 }
 
 /// The whole decision, obviously.
-pub fn obvious(world: &World) -> Result<Outcome, Reason> {
+pub(crate) fn obvious(world: &World) -> Result<Outcome, Reason> {
     let has = |field: &str| {
         world
             .identity
@@ -236,7 +244,7 @@ fn rule(line: &Line) -> Rule {
     }
 }
 
-pub fn domain(name: &str, world: &World) -> DomainPolicy {
+pub(crate) fn domain(name: &str, world: &World) -> DomainPolicy {
     let forbid = (!world.forbidden.is_empty()).then(|| Forbid {
         matcher: matcher("ref", &world.forbidden),
         line: 1,
@@ -275,7 +283,7 @@ fn target(name: &str, namespaces: &[&str]) -> Arc<Target> {
 }
 
 fn roles() -> Vec<Role> {
-    let role = |(name, target, permissions, max): &(&str, &str, &[(&str, Access)], u32)| Role {
+    let role = |(name, target, permissions, max): &RoleLine| Role {
         name: name.parse().unwrap(),
         target: target.parse().unwrap(),
         permissions: permissions.iter().map(|(n, a)| permission(n, *a)).collect(),
@@ -286,12 +294,12 @@ fn roles() -> Vec<Role> {
     ROLES.iter().map(role).collect()
 }
 
-pub fn policy(domains: Vec<DomainPolicy>) -> Policy {
+pub(crate) fn policy(domains: Vec<DomainPolicy>) -> Policy {
     let targets = vec![target("prod", &["a", "b", "c"]), target("other", &["a"])];
     Policy::new(targets, roles(), domains).unwrap_or_else(|p| panic!("{p:#?}"))
 }
 
-pub fn attributes(world: &World) -> Attributes {
+pub(crate) fn attributes(world: &World) -> Attributes {
     let attribute = |(name, value): &(&'static str, &'static str)| Attribute {
         name: (*name).into(),
         value: Value::Text((*value).into()),
@@ -300,7 +308,7 @@ pub fn attributes(world: &World) -> Attributes {
     world.identity.iter().map(attribute).collect()
 }
 
-pub fn ask(world: &World) -> Ask {
+pub(crate) fn ask(world: &World) -> Ask {
     Ask {
         target: world.target.parse().unwrap(),
         role: world.role.map(|r| r.parse().unwrap()),
@@ -313,7 +321,7 @@ pub fn ask(world: &World) -> Ask {
     }
 }
 
-pub fn decide(policy: &Policy, world: &World) -> Result<Outcome, Reason> {
+pub(crate) fn decide(policy: &Policy, world: &World) -> Result<Outcome, Reason> {
     let attributes = attributes(world);
     let facts = Facts {
         subject: "d:x",
@@ -393,7 +401,7 @@ fn line() -> impl Strategy<Value = Line> {
         })
 }
 
-pub fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let lines = prop::collection::vec(line(), 0..7).prop_map(|mut lines| {
         for (i, line) in lines.iter_mut().enumerate() {
             line.name = format!("r{i}");
