@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::floor::{self, Pair};
 
 /// Serves until killed. Says its address on stdout.
-pub fn serve(tls: rustls::ServerConfig, incoming: Pair, outgoing: Pair) {
+pub(crate) fn serve(tls: rustls::ServerConfig, incoming: Pair, outgoing: Pair) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
