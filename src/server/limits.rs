@@ -58,7 +58,8 @@ pub struct Limits {
     pub drain_grace: Duration,
     /// On shutdown: longest wait for requests that are in work.
     pub drain: Duration,
-    /// How long key sets may be cached, in seconds.
+    /// How long key sets may be cached, in seconds. Next to nothing: `signing`
+    /// waits a server's refresh interval and some seconds for all that is between.
     pub jwks_max_age: u32,
     /// How often the certificate files are looked at.
     pub certificate_check: Duration,
@@ -89,7 +90,7 @@ impl Default for Limits {
             drain_notice: Duration::from_secs(5),
             drain_grace: Duration::from_millis(500),
             drain: Duration::from_secs(20),
-            jwks_max_age: 60,
+            jwks_max_age: 5,
             certificate_check: Duration::from_secs(10),
         }
     }

@@ -31,7 +31,7 @@
 # Temporal (lib/temporal.sh)
 #   temporal_start JWKS_URL [--name N] [--namespaces A,B] [--audience T]
 #     [--refresh 1s] [--jwks-ca FILE]    sets TEMPORAL_ADDRESS, TEMPORAL_URL, TEMPORAL_NAME
-#   temporal_stop [NAME]
+#   temporal_stop [NAME], temporal_use NAME
 #   temporal_get TOKEN_FILE PATH         an HTTP status
 #   temporal_sees TOKEN_FILE NAMESPACE   whether DescribeNamespace is answered
 #   temporal_reasons [NAME]              why tokens were refused, from the log

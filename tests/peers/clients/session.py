@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ def snake(name: str) -> str:
 
 def main(program) -> None:
     """Runs the program; on failure, the status to stdout and the story to stderr."""
+    status = 0
     try:
         asyncio.run(program)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -77,4 +79,9 @@ def main(program) -> None:
     except Exception as error:  # whatever it was, the caller gets one line
         print(status_of(error), flush=True)
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        status = 1
+    # Threads of the SDK may still run, and an interpreter that takes itself apart
+    # under them aborts now and then.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -33,8 +33,9 @@ temporal_start() {
       SSL_CERT_FILE=${ca:-${SSL_CERT_FILE:-}} \
       peer_run "$name" "$program" -config "$PEERS_DIR/temporal/server.yaml" -namespaces "$namespaces"
     if wait_line "$name" 60 '^READY '; then
-      TEMPORAL_NAME=$name TEMPORAL_ADDRESS=127.0.0.1:$grpc TEMPORAL_URL=http://127.0.0.1:$http
-      return 0
+      echo "127.0.0.1:$grpc http://127.0.0.1:$http" >"$PEERS_RUN/$name.at"
+      temporal_use "$name"
+      return
     fi
     grep -qs 'address already in use' "$PEERS_RUN/$name".{out,err} || break
     echo "temporal_start: lost a port, try $try" >&2
@@ -42,6 +43,11 @@ temporal_start() {
   done
   tail -n 5 "$PEERS_RUN/$name".{out,err} >&2
   return 1
+}
+
+# temporal_use NAME: makes TEMPORAL_* describe another server of this run.
+temporal_use() {
+  read -r TEMPORAL_ADDRESS TEMPORAL_URL <"$PEERS_RUN/$1.at" && TEMPORAL_NAME=$1
 }
 
 # temporal_stop [NAME]
