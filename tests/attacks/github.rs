@@ -76,8 +76,8 @@ async fn c_25_a_stranger_of_the_same_issuer_is_a_stranger() {
         // The name taken by somebody else after a rename.
         bad("a squatter", squatter, R::TenantMismatch),
         bad("the id of another under our name", with("repository_id", "1"), R::RuleNoMatch),
-        bad("a number for the id", all.good().claim("repository_owner_id", 123_456).sign(&all.key), R::TenantMismatch),
-        bad("no organisation", all.good().without_claim("repository_owner_id").sign(&all.key), R::TenantMismatch),
+        bad("a number for the id", all.good().claim("repository_owner_id", 123_456).sign(&all.key), R::ClaimInvalid),
+        bad("no organisation", all.good().without_claim("repository_owner_id").sign(&all.key), R::ClaimMissing),
         bad("another branch", with("ref", "refs/heads/feature"), R::RuleNoMatch),
         bad("a tag of that name", with("ref", "refs/tags/main"), R::RuleNoMatch),
         bad("no environment", all.good().without_claim("environment").sign(&all.key), R::RuleNoMatch),
