@@ -214,6 +214,8 @@ fn a_workflow_is_a_file_of_this_repository_at_this_ref() {
         format!("acme/worker-evil/.github/workflows/deploy.yml@{main}"),
         format!("evil/worker/.github/workflows/deploy.yml@{main}"),
         format!("{file}@refs/heads/other"),
+        format!("{file}@{main}2"),
+        format!("{file}@{main}@x"),
         format!("{file}{main}"),
         file.to_owned(),
     ] {

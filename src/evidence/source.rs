@@ -201,7 +201,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        evidence::testkit::{any_json, domain, good},
+        evidence::{
+            TokenType,
+            claims::{self, Case},
+            testkit::{any_json, at, domain, good},
+        },
         model::Value,
     };
 
@@ -278,17 +282,26 @@ mod tests {
             let source = domain(kind, &[]).source.clone();
             let mut claims = good(kind).claims;
             let names: Vec<String> = claims.as_object().unwrap().keys().cloned().collect();
-            let at = &mut claims[member.get(&names).as_str()];
-            let inside: Vec<String> = match at.as_object() {
+            let place = &mut claims[member.get(&names).as_str()];
+            let inside: Vec<String> = match place.as_object() {
                 Some(object) => object.keys().cloned().collect(),
                 None => Vec::new(),
             };
             if inside.is_empty() {
-                *at = value;
+                *place = value;
             } else {
-                at[inner.get(&inside).as_str()] = value;
+                place[inner.get(&inside).as_str()] = value;
             }
             let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+            let case = Case {
+                claims: &claims,
+                domain: &domain(kind, &[]),
+                kind: TokenType::Jwt,
+                now: at(1),
+            };
+            if claims::STEPS.iter().any(|(_, check)| check(&case).is_err()) {
+                return Ok(());
+            }
             let Ok(attributes) = source.read(&claims) else { return Ok(()) };
             let _ = source.admits(&attributes);
             for attribute in attributes.iter() {

@@ -87,7 +87,12 @@ impl Refusal {
         };
         // The audience and the time are the broker's own: a caller who is told
         // them can mend its request, and a stranger can read them in the metadata.
-        let outside = (verified && explain != Explain::None).then(|| inside.clone());
+        // Another tenant's caller is a stranger: which tenant is trusted here is
+        // not for it to know.
+        let mut outside = (verified && explain != Explain::None).then(|| inside.clone());
+        if rejection.reason == Reason::TenantMismatch {
+            outside.iter_mut().for_each(|hint| hint.wanted = None);
+        }
         Self {
             inside,
             outside,
@@ -159,6 +164,17 @@ mod tests {
         assert_eq!(told.outside.unwrap().wanted.as_deref(), Some("ours"));
         let silent = Refusal::evidence(rejection(vec!["signature"]), Explain::None);
         assert_eq!(silent.outside, None);
+    }
+
+    #[test]
+    fn a_stranger_of_a_shared_issuer_does_not_learn_which_tenant_is_trusted() {
+        let foreign = Rejection {
+            reason: Reason::TenantMismatch,
+            ..rejection(vec!["signature"])
+        };
+        let told = Refusal::evidence(foreign, Explain::Full);
+        assert_eq!(told.outside.unwrap().wanted, None);
+        assert!(told.inside.wanted.is_some());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::time::timeout;
 
 use crate::{
     base::{
@@ -39,6 +40,8 @@ use super::{
     world::World,
 };
 
+/// Longest wait for a record to be durable.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// Seconds after which a caller may ask again when an issuer's keys are missing.
 const RETRY_ISSUER: u64 = 5;
 /// Seconds after which a caller may ask again when the ledger is in trouble.
@@ -208,7 +211,7 @@ impl Exchange {
             audit: story.issued(&grant, &id, &scope, until),
             fence: Some(fence),
         };
-        self.ledger.commit(entry).await.map_err(|fault| match fault {
+        self.commit(entry).await.map_err(|fault| match fault {
             LedgerError::Changed => Stop::Replaced,
             fault => unrecorded(&fault).into(),
         })?;
@@ -299,6 +302,19 @@ impl Exchange {
             .map_err(|rejection| Refusal::evidence(rejection, explain))
     }
 
+    /// Commits within the deadline. A commit that takes longer may still become
+    /// durable, so nothing is minted for it: a record without a credential is
+    /// harmless, the other way round is not.
+    async fn commit(&self, entry: Entry) -> Result<(), LedgerError> {
+        match timeout(COMMIT_DEADLINE, self.ledger.commit(entry)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(LedgerError::Unavailable(format!(
+                "no answer within {} s",
+                COMMIT_DEADLINE.as_secs()
+            ))),
+        }
+    }
+
     /// Records a refusal and answers it. What cannot be recorded is answered as
     /// such: silence in the audit is never an option.
     async fn refuse(&self, story: Story<'_>, refusal: Refusal) -> Answer {
@@ -310,7 +326,7 @@ impl Exchange {
             fence: None,
         };
         let grant = story.grant_type();
-        match self.ledger.commit(entry).await {
+        match self.commit(entry).await {
             Ok(()) => Answer::refused(&refusal, grant, story.id),
             Err(fault) => Answer::refused(&unrecorded(&fault), grant, story.id),
         }

@@ -115,11 +115,16 @@ mod tests {
 
     #[test]
     fn an_empty_set_is_a_fault_from_an_issuer_and_obeyed_in_a_bundle() {
-        let unusable = r#"{"kty":"AKP","kid":"pq","use":"jwt-svid"}"#;
-        for (keys, skipped) in [("", 0), (unusable, 1)] {
-            let text = bundle(keys, "");
-            assert!(matches!(oidc(&text), Err(KeyFault::Empty { skipped: n, .. }) if n == skipped));
-            assert!(spiffe(&text).unwrap().keys.is_empty());
+        let unusable = |uses: &str| format!(r#"{{"kty":"AKP","kid":"pq","use":"{uses}"}}"#);
+        for (oidc_keys, spiffe_keys, skipped) in [
+            (String::new(), String::new(), 0),
+            (unusable("sig"), unusable("jwt-svid"), 1),
+        ] {
+            let fault = oidc(&bundle(&oidc_keys, "")).err();
+            assert!(matches!(fault, Some(KeyFault::Empty { skipped: n, .. }) if n == skipped));
+            let obeyed = spiffe(&bundle(&spiffe_keys, "")).unwrap();
+            assert!(obeyed.keys.is_empty());
+            assert_eq!(obeyed.skipped.len(), skipped);
         }
     }
 

@@ -26,9 +26,9 @@ pub enum KeyFault {
     #[error("the discovery document has no text member `{0}`")]
     DiscoveryMember(&'static str),
     /// The set has no key that may be used, which from an OIDC issuer is a fault.
-    #[error("the key set has no usable key (of {skipped} keys, all were skipped{first})")]
+    #[error("the key set has no usable key ({skipped} for signatures were skipped{first})")]
     Empty {
-        /// How many keys were there.
+        /// How many keys of the right use were there.
         skipped: usize,
         /// Why the first was skipped.
         first: String,

@@ -1,10 +1,12 @@
 //! A grant in, a credential out: one file for each type of credential.
 //!
-//! The grant is taken by value, so that one decision is one credential. What is
-//! minted has an end, always: the server that reads it would accept a token
-//! without one for ever (measured).
+//! Minting takes the grant by value, so one decision makes one credential, and
+//! adds nothing to it: what may be done, where and for how long was decided
+//! before. What it does decide is form, and forms that a Temporal server would
+//! read as something else are refused here once more.
 
 mod self_hosted;
+mod subject;
 
 use crate::base::{clock::Moment, secret::Secret};
 
@@ -18,23 +20,34 @@ pub use self_hosted::self_hosted;
 /// }
 /// ```
 pub struct Credential {
-    token: Secret,
+    secret: Secret,
     expires_at: Moment,
 }
 
 impl Credential {
     /// The token itself.
     pub fn secret(&self) -> &Secret {
-        &self.token
+        &self.secret
     }
 
-    /// When it ends.
+    /// When it stops being accepted: the token's `exp`.
     pub fn expires_at(&self) -> Moment {
         self.expires_at
+    }
+
+    /// The whole seconds left at `now`: the `expires_in` of an answer.
+    pub fn expires_in(&self, now: Moment) -> u64 {
+        self.expires_at.since(now).as_secs()
     }
 }
 
 /// Minting did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the credential could not be minted")]
-pub struct MintError;
+pub enum MintError {
+    /// The signing key could not be used.
+    #[error("the credential could not be minted: the signing key could not be used")]
+    Sign,
+    /// The grant has a value that Temporal would read as something else.
+    #[error("the credential could not be minted: {0}")]
+    Form(&'static str),
+}

@@ -54,16 +54,15 @@ impl Endpoint {
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8192))
             .max_header_size(limits.head);
+        // A body of the full size needs no second round trip.
+        let window = u32::try_from(limits.body).unwrap_or(u32::MAX);
+        let window = window.clamp(1 << 16, (1 << 31) - 1);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-            .initial_stream_window_size(
-                u32::try_from(limits.body)
-                    .unwrap_or(u32::MAX >> 1)
-                    .max(1 << 16),
-            )
+            .initial_stream_window_size(window)
             .initial_connection_window_size(1 << 18)
             .max_send_buf_size(1 << 16)
             .keep_alive_interval(Some(limits.idle / 2))
@@ -92,7 +91,13 @@ impl Endpoint {
         match &self.tls {
             None => self.speak(stream, address, true, phase).await,
             Some(acceptor) => {
-                match timeout(self.shared.limits.handshake, acceptor.accept(stream)).await {
+                let handshake = timeout(self.shared.limits.handshake, acceptor.accept(stream));
+                let mut cut = phase.clone();
+                let shaken = select! {
+                    shaken = handshake => shaken,
+                    _ = cut.wait_for(|p| *p == Phase::Abort) => return,
+                };
+                match shaken {
                     Ok(Ok(stream)) => {
                         let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
                         self.speak(stream, address, is_http1, phase).await;
@@ -123,7 +128,6 @@ impl Endpoint {
             address,
             key: AddressKey::of(address),
             is_http1,
-            is_plain: self.tls.is_none(),
             activity: Activity::default(),
         });
         let io = TokioIo::new(Wire::new(stream, Arc::clone(&conn)));

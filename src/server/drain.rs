@@ -38,3 +38,24 @@ pub async fn stop_signal() -> std::io::Result<Stop> {
         _ = interrupt.recv() => Stop::Prompt,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_signal_says_how_to_stop() {
+        for (signal, stop) in [(Signal::TERM, Stop::Gradual), (Signal::INT, Stop::Prompt)] {
+            let mut waiting = pin!(stop_signal());
+            // The first poll takes the signals over from the system.
+            let early = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
+            assert!(early.is_pending());
+            kill_process(getpid(), signal).unwrap();
+            assert_eq!(waiting.await.unwrap(), stop);
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub(super) struct Framing {
     /// Length of the current line, without its CR LF.
     length: usize,
     after_cr: bool,
+    /// Whether there has been a request line on this connection.
+    has_begun: bool,
     /// What the head at hand has said so far.
     body_length: Option<u64>,
     is_chunked: bool,
@@ -54,6 +56,7 @@ impl Framing {
             line: [0; LOOK],
             length: 0,
             after_cr: false,
+            has_begun: false,
             body_length: None,
             is_chunked: false,
         }
@@ -80,10 +83,12 @@ impl Framing {
         }
     }
 
-    /// Whether a head has begun and not ended.
-    pub(super) fn is_in_head(&self) -> bool {
-        self.state == State::Headers
-            || (self.state == State::Start && (self.length > 0 || self.after_cr))
+    /// Whether a head has begun and not ended, or the first has yet to begin.
+    pub(super) fn wants_head(&self) -> bool {
+        match self.state {
+            State::Start => !self.has_begun || self.length > 0 || self.after_cr,
+            state => state == State::Headers,
+        }
     }
 
     /// Whether nothing more can be read from this connection.
@@ -137,6 +142,7 @@ impl Framing {
             (State::Start, _) => {
                 self.body_length = None;
                 self.is_chunked = false;
+                self.has_begun = true;
                 Ok(State::Headers)
             }
             (State::Headers, 0) => match (self.is_chunked, self.body_length) {
@@ -309,15 +315,17 @@ mod tests {
     #[test]
     fn it_knows_when_a_head_is_being_sent() {
         let mut framing = Framing::new();
-        assert!(!framing.is_in_head());
-        framing.follow(&mut b"P".to_vec());
-        assert!(framing.is_in_head());
-        framing.follow(&mut b"OST / HTTP/1.1\r\nContent-Length: 2\r\n\r".to_vec());
-        assert!(framing.is_in_head());
+        assert!(framing.wants_head());
+        framing.follow(&mut b"\r\n".to_vec());
+        assert!(framing.wants_head(), "an empty line is no beginning");
+        framing.follow(&mut b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r".to_vec());
+        assert!(framing.wants_head());
         framing.follow(&mut b"\n1".to_vec());
-        assert!(!framing.is_in_head());
-        framing.follow(&mut b"2\r".to_vec());
-        assert!(framing.is_in_head(), "the next one has begun");
+        assert!(!framing.wants_head());
+        framing.follow(&mut b"2".to_vec());
+        assert!(!framing.wants_head(), "between two requests");
+        framing.follow(&mut b"G".to_vec());
+        assert!(framing.wants_head(), "the next one has begun");
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 //! This room turns bytes from strangers into a [`Form`] and an [`Answer`] into
 //! bytes, and bounds what a stranger can make it do on the way. It knows nothing
 //! of tokens: what those mean is behind the [`App`] trait. Three listeners:
-//! `public` (TLS; token endpoint, key sets, metadata), `admin` (loopback unless
-//! it has TLS), `telemetry` (plain HTTP; health and metrics). A fourth, `mtls`,
+//! `public` (TLS; token endpoint, key sets, metadata), `admin` (loopback only:
+//! it authenticates nobody), `telemetry` (plain HTTP; health and metrics). A fourth, `mtls`,
 //! which requires a client certificate and turns TLS resumption off, has its
 //! place in [`Kind`] and in [`tls`], and does not exist yet.
 //!
@@ -113,6 +113,15 @@ pub enum ServerError {
         /// The address.
         address: SocketAddr,
     },
+    /// Anybody on the network could administrate.
+    #[error(
+        "the admin listener cannot tell administrators from others, and {address} is not a \
+         loopback address: bind it to 127.0.0.1 or [::1]"
+    )]
+    AdminNotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The certificate cannot be used.
     #[error("the {listener} listener has no certificate to show: {source}")]
     Tls {
@@ -170,7 +179,7 @@ impl Server {
             watcher: None,
             phase: watch::Sender::new(Phase::Serving),
             telemetry_phase: watch::Sender::new(Phase::Serving),
-            ready_file: settings.ready_file,
+            ready_file: None,
         };
         let telemetry = settings.telemetry.map(|address| Listener {
             address,
@@ -186,12 +195,13 @@ impl Server {
                 sockets.push(server.prepare(kind, &listener, &clock)?);
             }
         }
-        if let Some(path) = &server.ready_file {
+        if let Some(path) = settings.ready_file {
             let text = server.urls_as_json();
-            write_atomic(path, text.as_bytes(), 0o644).map_err(|source| {
-                let path = path.clone();
-                ServerError::ReadyFile { path, source }
-            })?;
+            if let Err(source) = write_atomic(&path, text.as_bytes(), 0o644) {
+                return Err(ServerError::ReadyFile { path, source });
+            }
+            // From here on it is ours to remove.
+            server.ready_file = Some(path);
         }
         for (socket, endpoint) in sockets {
             let phase = match endpoint.kind {
@@ -238,6 +248,7 @@ impl Server {
     pub async fn drain(self, stop: Stop) -> bool {
         let limits = &self.shared.limits;
         self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.remove_ready_file();
         tracing::info!("shutting down: not ready any more");
         if stop == Stop::Gradual {
             sleep(limits.drain_notice).await;
@@ -269,10 +280,14 @@ impl Server {
         clock: &Arc<dyn Clock>,
     ) -> Result<(tokio::net::TcpListener, Arc<Endpoint>), ServerError> {
         let (name, address) = (kind.as_str(), listener.address);
+        let is_loopback = address.ip().to_canonical().is_loopback();
+        if kind == Kind::Admin && !is_loopback {
+            return Err(ServerError::AdminNotLoopback { address });
+        }
         let tls = match &listener.transport {
             Transport::PlainLoopback => {
                 // Health tells nothing that a network must not see.
-                if kind != Kind::Telemetry && !address.ip().to_canonical().is_loopback() {
+                if kind != Kind::Telemetry && !is_loopback {
                     return Err(ServerError::PlainNotLoopback {
                         listener: name,
                         address,
@@ -309,6 +324,14 @@ impl Server {
         Ok((socket, Arc::new(endpoint)))
     }
 
+    /// Whoever waits for the next start must not find this one's file. It may be
+    /// gone already, or never have been written.
+    fn remove_ready_file(&self) {
+        if let Some(path) = &self.ready_file {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
     fn urls_as_json(&self) -> String {
         let urls: serde_json::Map<_, _> = self
             .urls()
@@ -325,10 +348,7 @@ impl Drop for Server {
         if let Some(watcher) = &self.watcher {
             watcher.abort();
         }
-        if let Some(path) = &self.ready_file {
-            // Whoever waits for the next start must not find this one's file.
-            let _ = std::fs::remove_file(path);
-        }
+        self.remove_ready_file();
     }
 }
 

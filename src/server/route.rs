@@ -32,6 +32,8 @@ where
     let id = shared.request_id();
     let tongue = tongue_of(request.uri().path());
     let is_head = request.method() == Method::HEAD;
+    // What follows a CONNECT may be meant for the tunnel that there is not.
+    let is_connect = request.method() == Method::CONNECT;
     let mut reply = match unwind::contained(dispatch(conn, &mut request, tongue, id)).await {
         Ok(reply) => reply,
         Err(_) => {
@@ -47,7 +49,7 @@ where
         if leaves_body {
             conn.activity.leave_unread();
         }
-        if leaves_body || shared.is_draining() {
+        if leaves_body || is_connect || shared.is_draining() {
             answer::closing(reply.headers_mut());
         }
     }
@@ -174,7 +176,7 @@ fn has_one_host<B>(conn: &Conn, request: &Request<B>) -> bool {
 }
 
 async fn admin<B>(conn: &Conn, request: &Request<B>, id: RequestId) -> Reply {
-    if conn.is_plain && is_from_a_web_page(request) {
+    if is_from_a_web_page(request) {
         return refuse(conn, request, Tongue::Json, Reason::RequestMalformed, id);
     }
     let (wanted, methods, read) = match request.uri().path() {

@@ -135,8 +135,6 @@ pub(super) struct Conn {
     pub(super) address: IpAddr,
     pub(super) key: AddressKey,
     pub(super) is_http1: bool,
-    /// Whether the listener speaks plain HTTP, which is the loopback's.
-    pub(super) is_plain: bool,
     pub(super) activity: Activity,
 }
 

@@ -115,7 +115,6 @@ impl Bench {
                 address,
                 key: AddressKey::of(address),
                 is_http1: true,
-                is_plain: true,
                 activity: Activity::default(),
             },
         }

@@ -31,7 +31,6 @@ pub(super) struct Wire<S> {
     conn: Arc<Conn>,
     /// For HTTP/1.1 only: HTTP/2 frames cannot be mistaken.
     framing: Option<Framing>,
-    has_had_head: bool,
     head_deadline: Deadline,
     write_deadline: Deadline,
     close: Close,
@@ -53,18 +52,14 @@ impl<S> Wire<S> {
             stream,
             framing: conn.is_http1.then(Framing::new),
             conn,
-            has_had_head: false,
             head_deadline: Deadline::default(),
             write_deadline: Deadline::default(),
             close: Close::Open,
         }
     }
 
-    /// Whether a head, or the first sign of one, is being waited for.
     fn wants_head(&self) -> bool {
-        self.framing
-            .as_ref()
-            .is_some_and(|f| f.is_in_head() || !self.has_had_head)
+        self.framing.as_ref().is_some_and(Framing::wants_head)
     }
 
     fn write_progress<T>(
@@ -96,7 +91,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             Poll::Ready(Ok(())) => {
                 if let Some(framing) = &mut this.framing {
                     let new = buf.filled_mut().get_mut(before..).unwrap_or_default();
-                    this.has_had_head |= !new.is_empty();
                     framing.follow(new);
                 }
                 if !this.wants_head() {

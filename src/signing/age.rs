@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_first_reading_believes_the_record() {
         let (mut ages, key) = (Ages::default(), record(Phase::Next, 100));
-        ages.observe(&[key.clone()], Moment::from_secs(160), secs(5));
+        ages.observe(std::slice::from_ref(&key), Moment::from_secs(160), secs(5));
         assert_eq!(ages.of(&key, secs(5)), secs(60));
         assert_eq!(ages.of(&key, secs(7)), secs(62));
     }
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn later_the_wall_clock_does_not_matter() {
         let (mut ages, key) = (Ages::default(), record(Phase::Next, 100));
-        ages.observe(&[key.clone()], Moment::from_secs(100), secs(0));
+        ages.observe(std::slice::from_ref(&key), Moment::from_secs(100), secs(0));
         for wall in [1_000_000, -1_000_000] {
-            ages.observe(&[key.clone()], Moment::from_secs(wall), secs(3));
+            ages.observe(std::slice::from_ref(&key), Moment::from_secs(wall), secs(3));
             assert_eq!(ages.of(&key, secs(3)), secs(3), "{wall}");
         }
     }
@@ -97,14 +97,14 @@ mod tests {
         ages.observe(&[], Moment::from_secs(100), secs(0));
         // Written by a process whose clock is a day behind.
         let key = record(Phase::Next, 100 - 86_400);
-        ages.observe(&[key.clone()], Moment::from_secs(105), secs(5));
+        ages.observe(std::slice::from_ref(&key), Moment::from_secs(105), secs(5));
         assert_eq!(ages.of(&key, secs(5)), secs(5));
     }
 
     #[test]
     fn a_record_from_the_future_ages_from_first_sight() {
         let (mut ages, key) = (Ages::default(), record(Phase::Active, 1_000_000));
-        ages.observe(&[key.clone()], Moment::from_secs(100), secs(0));
+        ages.observe(std::slice::from_ref(&key), Moment::from_secs(100), secs(0));
         assert_eq!(ages.of(&key, secs(9)), secs(9));
     }
 
@@ -112,8 +112,12 @@ mod tests {
     fn another_phase_is_another_age() {
         let mut ages = Ages::default();
         let (next, active) = (record(Phase::Next, 100), record(Phase::Active, 150));
-        ages.observe(&[next.clone()], Moment::from_secs(140), secs(0));
-        ages.observe(&[active.clone()], Moment::from_secs(150), secs(10));
+        ages.observe(std::slice::from_ref(&next), Moment::from_secs(140), secs(0));
+        ages.observe(
+            std::slice::from_ref(&active),
+            Moment::from_secs(150),
+            secs(10),
+        );
         assert_eq!(ages.of(&active, secs(11)), secs(1));
         assert_eq!(ages.of(&next, secs(11)), Duration::ZERO, "forgotten");
     }

@@ -15,12 +15,15 @@ use crate::{
     model::{Target, TargetSigning, Ttl},
 };
 
+/// What another process does at a bad moment.
+pub(super) type Interruption = Box<dyn FnOnce(&Memory) + Send>;
+
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) rows: Mutex<BTreeMap<(String, String), KeyRecord>>,
     pub(super) away: AtomicBool,
     /// Run once, before the next change is made: another process that is first.
-    pub(super) first: Mutex<Option<Box<dyn FnOnce(&Memory) + Send>>>,
+    pub(super) first: Mutex<Option<Interruption>>,
 }
 
 impl Memory {

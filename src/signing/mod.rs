@@ -33,7 +33,11 @@ mod invariants_tests;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod rig;
+#[cfg(test)]
 mod rotation_tests;
+#[cfg(test)]
+mod shared_store_tests;
 
 use std::sync::Arc;
 

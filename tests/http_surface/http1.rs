@@ -1,6 +1,9 @@
 //! HTTP/1.1: methods, framing, smuggling, odd clients.
 
-use assay::{model::Reason, server::Kind};
+use assay::{
+    model::Reason,
+    server::{Kind, Rate},
+};
 use tokio::io::AsyncWriteExt as _;
 
 use super::rig::{PATIENCE, Rig, ask, last_post, limits, post, read_answer, read_to_end};
@@ -86,8 +89,9 @@ async fn o_03_no_log_line_holds_what_was_sent() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // The test's runtime has one thread, so this holds for the server's tasks.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: what other tests log is of no matter here.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::callsite::rebuild_interest_cache();
     let rig = Rig::plain(limits()).await;
     for request in [
         "POST /oauth2/token?subject_token=SECRET HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -106,6 +110,108 @@ async fn o_03_no_log_line_holds_what_was_sent() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("the handler of a request panicked"), "{log}");
     assert!(!log.contains("SECRET"), "{log}");
+}
+
+#[tokio::test]
+async fn o_07_a_repeated_parameter_is_refused_unless_it_may_repeat() {
+    let rig = Rig::plain(limits()).await;
+    for form in [
+        "scope=x&scope=x",
+        "subject_token=x&subject_token=y",
+        "a=&a=",
+    ] {
+        let answer = rig.send(last_post(form)).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{form}: {answer}");
+        assert!(answer.contains("PARAMETER_DUPLICATED"), "{answer}");
+    }
+    let answer = rig
+        .send(last_post("audience=a&audience=b&resource=c&resource=d"))
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(rig.tokens(), 1);
+}
+
+#[tokio::test]
+async fn o_09_client_authentication_is_refused() {
+    let rig = Rig::plain(limits()).await;
+    for form in [
+        "client_assertion=e30.e30.x",
+        "client_id=c&client_secret=s",
+        "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    ] {
+        let answer = rig.send(last_post(form)).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains(r#""error":"invalid_client""#), "{answer}");
+        assert!(!answer.contains("www-authenticate"), "{answer}");
+    }
+    let basic = last_post("a=1").replacen("\r\n", "\r\nAuthorization: Basic Yzo=\r\n", 1);
+    let answer = rig.send(basic).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(
+        answer.contains("\r\nwww-authenticate: Basic realm=\"assay\"\r\n"),
+        "{answer}"
+    );
+    assert_eq!(rig.tokens(), 0);
+    assert!(
+        rig.send(last_post("client_id=c"))
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[tokio::test]
+async fn o_25_forwarded_headers_change_no_budget() {
+    let mut limits = limits();
+    limits.request_rate = Some(Rate {
+        per_second: 1,
+        burst: 1,
+    });
+    let rig = Rig::plain(limits).await;
+    let mut stream = rig.connect(Kind::Public).await;
+    let mut last = String::new();
+    for n in 0..50 {
+        let header =
+            format!("\r\nX-Forwarded-For: 203.0.113.{n}\r\nForwarded: for=203.0.113.{n}\r\n");
+        let request = post("a=1").replacen("\r\n", &header, 1);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        last = read_answer(&mut stream).await.unwrap();
+        if last.starts_with("HTTP/1.1 429 ") {
+            break;
+        }
+    }
+    assert!(last.starts_with("HTTP/1.1 429 "), "{last}");
+}
+
+#[tokio::test]
+async fn r_13_compressed_bodies_are_not_opened() {
+    let rig = Rig::plain(limits()).await;
+    for encoding in ["gzip", "deflate", "br"] {
+        let header = format!("\r\nContent-Encoding: {encoding}\r\n");
+        let answer = rig
+            .send(last_post("a=1").replacen("\r\n", &header, 1))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+    }
+    let identity = last_post("a=1").replacen("\r\n", "\r\nContent-Encoding: identity\r\n", 1);
+    assert!(rig.send(identity).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(rig.tokens(), 1);
+}
+
+#[tokio::test]
+async fn administration_is_on_its_own_listener() {
+    let rig = Rig::plain(limits()).await;
+    let reload = "POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let mut admin = rig.connect(Kind::Admin).await;
+    admin.write_all(reload.as_bytes()).await.unwrap();
+    let answer = read_answer(&mut admin).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("Reload\""),
+        "{answer}"
+    );
+    let mut public = rig.connect(Kind::Public).await;
+    public.write_all(reload.as_bytes()).await.unwrap();
+    let answer = read_answer(&mut public).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }
 
 #[tokio::test]

@@ -138,15 +138,6 @@ async fn requests_share_a_connection() {
             .unwrap()
             .contains("PARAMETER_DUPLICATED")
     );
-    let large = "a".repeat(16_000);
-    client
-        .write(HEADERS, END_HEADERS, 11, &fields_of(&HONEST))
-        .await;
-    for _ in 0..4 {
-        client.write(DATA, 0, 11, large.as_bytes()).await;
-    }
-    client.write(DATA, 0, 11, b"aaaaaaaaaaaaaaaa").await;
-    assert!(client.outcome(1).await.is_err() || rig.tokens() == 4);
 }
 
 #[tokio::test]
@@ -260,15 +251,18 @@ async fn a_flood_of_resets_ends_the_connection() {
 
 #[tokio::test]
 async fn a_body_over_the_cap_is_told_so() {
-    let rig = Rig::tls(limits()).await;
+    let mut limits = limits();
+    limits.body = 1000;
+    let rig = Rig::tls(limits).await;
     let mut client = Client::new(&rig).await;
     client
         .write(HEADERS, END_HEADERS, 1, &fields_of(&HONEST))
         .await;
-    for _ in 0..5 {
-        client.write(DATA, 0, 1, &[b'a'; 16_000]).await;
-    }
-    assert!(client.outcome(1).await.unwrap().contains("BODY_TOO_LARGE"));
+    client.write(DATA, 0, 1, &[b'a'; 600]).await;
+    client.write(DATA, 0, 1, &[b'a'; 600]).await;
+    let body = client.outcome(1).await.unwrap();
+    assert!(body.contains("BODY_TOO_LARGE"), "{body}");
     client.post(3, &HONEST, "a=1").await;
-    assert!(client.outcome(3).await.unwrap().contains("access_token"));
+    let body = client.outcome(3).await.unwrap();
+    assert!(body.contains("access_token"), "{body}");
 }

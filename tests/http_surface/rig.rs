@@ -11,6 +11,7 @@ use std::{
 };
 
 use assay::{
+    exchange::Form,
     base::{
         BoxFuture,
         clock::{Clock, SystemClock},
@@ -18,7 +19,7 @@ use assay::{
     },
     model::{Reason, RequestId},
     server::{
-        AdminRequest, Answer, App, Check, Form, Kind, Limits, Listener, Peer, Server, Settings,
+        AdminRequest, Answer, App, Check, Kind, Limits, Listener, Peer, Server, Settings,
         TlsFiles, Transport,
     },
 };

@@ -135,6 +135,16 @@ async fn the_ready_file_names_where_the_server_listens() {
         assert_eq!(ready[kind.as_str()], url);
     }
     assert_eq!(ready.as_object().unwrap().len(), 3);
+    // A second server that cannot start leaves the file of the first alone.
+    let settings = Settings {
+        telemetry: rig.server.address(Kind::Telemetry),
+        ready_file: Some(path.clone()),
+        ..Settings::default()
+    };
+    let app = Arc::new(Stub::default());
+    let second = Server::start(settings, app, clock(), Arc::new(SystemRandom)).await;
+    assert!(matches!(second, Err(ServerError::Bind { .. })));
+    assert!(path.exists());
     let Rig { server, folder, .. } = rig;
     drop(server);
     assert!(
@@ -172,9 +182,10 @@ async fn plain_http_is_for_the_loopback() {
             "{fault}"
         );
         let fault = start(plain("127.0.0.1:0"), Some(plain(address))).await;
-        assert!(matches!(fault, Err(ServerError::PlainNotLoopback { .. })));
+        assert!(matches!(fault, Err(ServerError::AdminNotLoopback { .. })));
     }
-    assert!(start(plain("127.0.0.1:0"), None).await.is_ok());
+    let admin = Some(plain("127.0.0.1:0"));
+    assert!(start(plain("127.0.0.1:0"), admin).await.is_ok());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -100,7 +100,7 @@ impl HttpsClient {
         Ok(client)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Peer, Built>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Peer, Built>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -352,6 +352,27 @@ mod tests {
             assert_eq!(client.get(&Peer::default(), request).await, Err(wanted));
         }
         assert!(client.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_resolver_gives_only_what_may_be_dialled() {
+        let resolve = async |name: &str, allow_private| {
+            let found = Filtered { allow_private }
+                .resolve(name.parse().unwrap())
+                .await;
+            match found {
+                Ok(addresses) => Ok(addresses.map(|a| a.ip()).collect::<Vec<_>>()),
+                Err(error) => Err(error.downcast::<Refused>().unwrap().0),
+            }
+        };
+        let loopback = resolve("localhost", true).await.unwrap();
+        assert!(!loopback.is_empty() && loopback.iter().all(|ip| ip.is_loopback()));
+        assert!(matches!(
+            resolve("localhost", false).await,
+            Err(FetchError::AddressBlocked(ip)) if ip.is_loopback()
+        ));
+        // A label of 64 bytes fits no DNS question, so none is asked.
+        assert_eq!(resolve(&"a".repeat(64), true).await, Err(FetchError::Dns));
     }
 
     #[tokio::test]

@@ -69,9 +69,14 @@ fn has(snapshot: &Snapshot, kid: &str) -> bool {
 
 /// Lets the other tasks of this thread run until it is so.
 async fn until(what: impl Fn() -> bool) {
-    while !what() {
-        tokio::task::yield_now().await;
-    }
+    let wait = async {
+        while !what() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(secs(30), wait)
+        .await
+        .expect("it comes to pass");
 }
 
 fn set() -> String {

@@ -130,7 +130,7 @@ impl Writer {
     /// Serves the queue until it is closed.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         // Whatever ends this thread, nobody must believe that it still writes.
-        let _last = Unhealthy(self.shared());
+        let last = Unhealthy(self.shared());
         let closed = loop {
             match queue.recv_timeout(TICK) {
                 Ok(message) => {
@@ -145,6 +145,7 @@ impl Writer {
             }
         };
         self.finish();
+        drop(last);
         if let Some(answer) = closed {
             let _ = answer.send(());
         }

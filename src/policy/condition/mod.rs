@@ -33,6 +33,9 @@ const MAX_SYMBOLS: usize = 512;
 /// Deepest brackets.
 const MAX_NESTING: u16 = 24;
 
+/// Many times what the parser needs at these limits.
+const PARSER_STACK: usize = 64 * 1024 * 1024;
+
 /// The attributes that a condition may read.
 #[derive(Clone, Copy)]
 pub struct Vocabulary<'v> {
@@ -120,29 +123,32 @@ fn check_size(source: &str) -> Result<(), PolicyError> {
 
 /// Without macros, so that `all`, `exists` and `has` arrive as they are
 /// written, and without optional values.
+///
+/// On a thread of its own: the parser's generated code recurses far in little
+/// text, and has unreachable arms and indexing that this room cannot vouch
+/// for. A bad file must never stop a running server.
 fn parse(source: &str) -> Result<cel::IdedExpr, PolicyError> {
-    let parse = || {
+    let source = source.to_owned();
+    let parse = move || {
         Env::default()
             .with_optional_support(false)
             .parser()
-            .max_recursion_depth(MAX_NESTING * 2)
+            .max_recursion_depth(MAX_NESTING)
             .error_recovery_limit(1)
-            .parse(source)
+            .parse(&source)
+            .map_err(|errors| errors.errors.first().map(|e| e.msg.clone()))
     };
-    // The parser's generated code has unreachable arms and indexing that this
-    // room cannot vouch for, and a bad file must never stop a running server.
-    match std::panic::catch_unwind(parse) {
-        Ok(Ok(parsed)) => Ok(parsed),
-        Ok(Err(errors)) => {
-            let first = errors.errors.first().map(|e| e.msg.clone());
-            Err(PolicyError::ConditionSyntax(
-                first.unwrap_or_else(|| "it could not be parsed".into()),
-            ))
-        }
-        Err(_) => Err(PolicyError::ConditionSyntax(
-            "it could not be parsed".into(),
-        )),
-    }
+    let failed = |what: Option<String>| {
+        PolicyError::ConditionSyntax(what.unwrap_or_else(|| "it could not be parsed".into()))
+    };
+    std::thread::Builder::new()
+        .name("condition".into())
+        .stack_size(PARSER_STACK)
+        .spawn(parse)
+        .map_err(|e| failed(Some(format!("no thread to parse it on: {e}"))))?
+        .join()
+        .map_err(|_| failed(None))?
+        .map_err(failed)
 }
 
 #[cfg(test)]

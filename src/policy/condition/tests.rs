@@ -237,7 +237,7 @@ fn nonsense_is_an_error_and_not_a_panic() {
 fn r_a_hostile_token_cannot_make_a_condition_slow() {
     // 16 KiB as one text, and as very many short ones.
     let text: Arc<str> = "a".repeat(16 * 1024).into();
-    let many: Vec<Arc<str>> = (0..8 * 1024).map(|_| "a".into()).collect();
+    let many: Vec<Arc<str>> = (0..4 * 1024).map(|i| format!("{i:x}x").into()).collect();
     let set = |name: &str, value| Attribute {
         name: name.into(),
         value,
@@ -260,12 +260,14 @@ fn r_a_hostile_token_cannot_make_a_condition_slow() {
     }
     for costly in [
         "attrs.tags.all(t, t in attrs.tags)",
-        "attrs.tags.all(t, attrs.id.contains(t))",
+        "attrs.tags.exists(t, attrs.id.contains(t))",
         "attrs.tags.exists(t, attrs.tags == ['x'] || attrs.id.contains('b'))",
         "attrs.tags.all(t, size(attrs.id) > 0)",
         // What was spent cannot be made up for.
-        "attrs.tags.all(t, attrs.id.contains(t)) || attrs.id.startsWith('a')",
-        "!attrs.tags.all(t, attrs.id.contains(t)) || has(attrs.id)",
+        "attrs.tags.exists(t, attrs.id.contains(t)) || attrs.id.startsWith('a')",
+        "!attrs.tags.exists(t, attrs.id.contains(t)) || has(attrs.id)",
+        "attrs.tags.all(t, attrs.id.contains(t) || has(attrs.id))",
+        "attrs.tags.exists(t, attrs.id.contains(t)) ? true : has(attrs.id)",
     ] {
         assert_eq!(reads(costly), Err(Fault::Cost), "{costly}");
     }
@@ -381,7 +383,7 @@ fn identity() -> impl Strategy<Value = Attributes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn conditions_mean_what_cel_means(source in boolean(), given in identity()) {
