@@ -25,7 +25,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 const ROUNDS: usize = 100;
 const CLIENTS: usize = 8;
 
-const RULES: &str = "  rules:\n    - { name: worker, match: { subject: \"wl:ok\" }, grant: { role: worker } }\n";
+const RULES: &str =
+    "  rules:\n    - { name: worker, match: { subject: \"wl:ok\" }, grant: { role: worker } }\n";
 const BUDGETS: &str = "  budgets:\n\
     \x20   perAddress: { rate: 100000, burst: 100000 }\n\
     \x20   perIdentity: { rate: 100000, burst: 100000 }\n";
@@ -72,7 +73,10 @@ async fn f_01_a_hundred_kills_under_load_lose_no_record_and_free_no_token() {
         // A random moment, in what was done so far; at times before anything was.
         let [moment] = bytes::<1>(&SystemRandom);
         for _ in 0..moment % 48 {
-            answers.recv().await.expect("the clients go on until the kill");
+            answers
+                .recv()
+                .await
+                .expect("the clients go on until the kill");
         }
         served.kill();
         while let Some(ended) = clients.join_next().await {
@@ -85,7 +89,9 @@ async fn f_01_a_hundred_kills_under_load_lose_no_record_and_free_no_token() {
 /// One exchange; `false` if the connection broke.
 async fn one(connection: &mut Connection, issuer: &FileIssuer, notes: &Mutex<Notes>) -> bool {
     let [dice] = bytes::<1>(&SystemRandom);
-    let old = (dice % 3 == 0).then(|| notes.lock().expect("no panic").again.pop()).flatten();
+    let old = (dice % 3 == 0)
+        .then(|| notes.lock().expect("no panic").again.pop())
+        .flatten();
     let is_old = old.is_some();
     let token = old.unwrap_or_else(|| issuer.token("wl:ok"));
     let reply = connection.exchange(&token, "prod").await;
@@ -99,7 +105,10 @@ async fn one(connection: &mut Connection, issuer: &FileIssuer, notes: &Mutex<Not
     match (reply.status, json["reason"].as_str()) {
         (200, _) => {
             let credential = json["access_token"].as_str().expect("a token");
-            let id = claims_of(credential)["jti"].as_str().expect("an id").to_owned();
+            let id = claims_of(credential)["jti"]
+                .as_str()
+                .expect("an id")
+                .to_owned();
             notes.received.entry(token.clone()).or_default().push(id);
             if dice % 4 == 1 {
                 notes.again.push(token);
@@ -115,7 +124,9 @@ async fn one(connection: &mut Connection, issuer: &FileIssuer, notes: &Mutex<Not
 async fn check(files: &Files, notes: &Notes) {
     let config = path(files, "assay.yaml");
     let config = config.to_str().expect("UTF-8");
-    let verdict = run(["audit", "verify", "--config", config, "-o", "json"]).exits(0).json();
+    let verdict = run(["audit", "verify", "--config", config, "-o", "json"])
+        .exits(0)
+        .json();
     assert_eq!(verdict["intact"], true, "{verdict}");
 
     let mut issued = HashSet::new();
@@ -134,19 +145,37 @@ async fn check(files: &Files, notes: &Notes) {
             let json: Value = serde_json::from_str(&record.json).expect("JSON");
             if json["outcome"] == "issued" {
                 let text = |value: &Value| value.as_str().expect("text").to_owned();
-                assert!(issued.insert(text(&json["credential"]["id"])), "an id twice");
-                assert!(evidence.insert(text(&json["evidence"]["sha256"])), "a token used twice");
+                assert!(
+                    issued.insert(text(&json["credential"]["id"])),
+                    "an id twice"
+                );
+                assert!(
+                    evidence.insert(text(&json["evidence"]["sha256"])),
+                    "a token used twice"
+                );
             }
         }
     }
     assert_eq!(verdict["records"], after);
     for (token, ids) in &notes.received {
-        assert_eq!(ids.len(), 1, "one token, several credentials: {ids:?}; {token}");
-        assert!(issued.contains(&ids[0]), "{} was received and is not in the audit", ids[0]);
+        assert_eq!(
+            ids.len(),
+            1,
+            "one token, several credentials: {ids:?}; {token}"
+        );
+        assert!(
+            issued.contains(&ids[0]),
+            "{} was received and is not in the audit",
+            ids[0]
+        );
     }
     // The test was one: much was issued, requests were cut by kills, and used
     // tokens were tried again.
-    assert!(notes.received.len() > 10 * ROUNDS, "{}", notes.received.len());
+    assert!(
+        notes.received.len() > 10 * ROUNDS,
+        "{}",
+        notes.received.len()
+    );
     assert!(notes.cut.len() > ROUNDS, "{}", notes.cut.len());
     assert!(notes.replays > ROUNDS, "{}", notes.replays);
 }

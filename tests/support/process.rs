@@ -71,7 +71,10 @@ impl Ran {
 
     /// Runs a command with this on its standard input.
     pub fn fed(command: &mut Command, input: &str) -> Self {
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = pipes.spawn().expect("the program runs");
         let mut stdin = child.stdin.take().expect("a pipe");
         stdin.write_all(input.as_bytes()).expect("it reads");
@@ -100,9 +103,8 @@ impl Ran {
     /// Each line of stdout as JSON.
     #[track_caller]
     pub fn lines(&self) -> Vec<Value> {
-        let parse = |line| {
-            serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {self:#?}"))
-        };
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {self:#?}"));
         self.stdout.lines().map(parse).collect()
     }
 }
@@ -142,12 +144,20 @@ impl Lines {
     /// many lines there are up to and with it, or what was said instead.
     fn wait(&self, skip: usize, text: &str) -> Result<(usize, String), String> {
         let found = |said: &Said| {
-            let at = said.lines.iter().skip(skip).position(|line| line.contains(text))?;
+            let at = said
+                .lines
+                .iter()
+                .skip(skip)
+                .position(|line| line.contains(text))?;
             Some((skip + at + 1, said.lines[skip + at].clone()))
         };
         let said = self.0.0.lock().expect("no panic");
         let go_on = |said: &mut Said| !said.is_over && found(said).is_none();
-        let (said, _) = self.0.1.wait_timeout_while(said, PATIENCE, go_on).expect("no panic");
+        let (said, _) = self
+            .0
+            .1
+            .wait_timeout_while(said, PATIENCE, go_on)
+            .expect("no panic");
         found(&said).ok_or_else(|| said.lines.join("\n"))
     }
 }
@@ -178,7 +188,15 @@ impl Served {
         // A process that was killed could not remove its own.
         let _ = std::fs::remove_file(&ready);
         command
-            .args(["serve", "--log-level", "info", "--log-format", "json", "--threads", "2"])
+            .args([
+                "serve",
+                "--log-level",
+                "info",
+                "--log-format",
+                "json",
+                "--threads",
+                "2",
+            ])
             .arg("--config")
             .arg(config)
             .arg("--ready-file")
@@ -278,9 +296,13 @@ impl Connection {
     pub async fn open(address: SocketAddr, tls: &Arc<rustls::ClientConfig>) -> Option<Self> {
         let stream = TcpStream::connect(address).await.ok()?;
         let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.ok()?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let stream = TlsConnector::from(Arc::clone(tls))
+            .connect(name, stream)
+            .await
+            .ok()?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .ok()?;
         tokio::spawn(connection);
         Some(Self {
             sender,
@@ -329,8 +351,9 @@ impl Connection {
 /// Gets a path of a listener without TLS.
 pub async fn get_plain(address: SocketAddr, path: &str) -> Reply {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP");
     tokio::spawn(connection);
     let mut connection = Connection {
         sender,
