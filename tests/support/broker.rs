@@ -53,16 +53,9 @@ impl Files {
         fs::create_dir(path.join("trust-domains")).expect("a folder");
         let pem = |kind: &str, der: &[u8]| {
             use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!(
-                "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
-                STANDARD.encode(der)
-            )
+            format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der))
         };
-        let chain: String = leaf
-            .chain
-            .iter()
-            .map(|one| pem("CERTIFICATE", one))
-            .collect();
+        let chain: String = leaf.chain.iter().map(|one| pem("CERTIFICATE", one)).collect();
         fs::write(path.join("tls.pem"), chain).expect("written");
         fs::write(path.join("tls.key"), pem("PRIVATE KEY", &leaf.key)).expect("written");
         fs::write(path.join("kek"), [7u8; 32]).expect("written");
@@ -235,10 +228,7 @@ impl TestBroker {
 
     /// Sends a request to the public listener over a connection of its own.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
-        let address = self
-            .broker
-            .address(Kind::Public)
-            .expect("a public listener");
+        let address = self.broker.address(Kind::Public).expect("a public listener");
         request
             .headers_mut()
             .insert(header::HOST, address.to_string().parse().expect("a host"));
@@ -253,10 +243,7 @@ impl TestBroker {
 
     /// Gets a path of the telemetry listener.
     pub async fn telemetry(&self, path: &str) -> Reply {
-        let address = self
-            .broker
-            .address(Kind::Telemetry)
-            .expect("a telemetry listener");
+        let address = self.broker.address(Kind::Telemetry).expect("a telemetry listener");
         let request = Request::get(path)
             .header(header::HOST, address.to_string())
             .body(Full::default())
@@ -270,10 +257,7 @@ impl TestBroker {
         use assay::ledger::{Ledger as _, Query, Sqlite};
         let ledger = Sqlite::open_read_only(&self.files.folder.path().join("ledger.db"))
             .expect("the ledger opens");
-        let all = ledger
-            .audit(Query::default())
-            .await
-            .expect("the audit reads");
+        let all = ledger.audit(Query::default()).await.expect("the audit reads");
         let parse = |record: &assay::ledger::Chained| {
             serde_json::from_str(&record.json).expect("a record is JSON")
         };
@@ -309,9 +293,8 @@ async fn talk<S>(stream: TokioIo<S>, request: Request<Full<Bytes>>) -> Reply
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-        .await
-        .expect("HTTP");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(stream).await.expect("HTTP");
     tokio::spawn(connection);
     let answer = sender.send_request(request).await.expect("an answer");
     let (parts, body) = answer.into_parts();
@@ -334,8 +317,7 @@ pub struct Reply {
 impl Reply {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
+        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
     }
 
     /// The body as text.
@@ -345,10 +327,7 @@ impl Reply {
 
     /// The `reason` of a refusal.
     pub fn reason(&self) -> String {
-        self.json()["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["reason"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The minted token of a success.
