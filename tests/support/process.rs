@@ -116,7 +116,7 @@ pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
 
 /// The lines that a process wrote, as they come.
 #[derive(Clone, Default)]
-struct Lines(Arc<(Mutex<Said>, Condvar)>);
+pub struct Lines(Arc<(Mutex<Said>, Condvar)>);
 
 #[derive(Default)]
 struct Said {
@@ -125,7 +125,8 @@ struct Said {
 }
 
 impl Lines {
-    fn follow(&self, stream: impl std::io::Read + Send + 'static) {
+    /// Reads a stream to its end, on a thread of its own.
+    pub fn follow(&self, stream: impl std::io::Read + Send + 'static) {
         let said = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -141,8 +142,8 @@ impl Lines {
     }
 
     /// Waits for a line with this text after the first `skip` lines; says how
-    /// many lines there are up to and with it, or what was said instead.
-    fn wait(&self, skip: usize, text: &str) -> Result<(usize, String), String> {
+    /// many lines there are up to and with it, or all that was said by its end.
+    pub fn wait(&self, skip: usize, text: &str) -> Result<(usize, String), String> {
         let found = |said: &Said| {
             let at = said
                 .lines
@@ -158,7 +159,12 @@ impl Lines {
             .1
             .wait_timeout_while(said, PATIENCE, go_on)
             .expect("no panic");
-        found(&said).ok_or_else(|| said.lines.join("\n"))
+        let all = said.lines.join("\n");
+        match found(&said) {
+            Some(found) => Ok(found),
+            None if said.is_over => Err(all),
+            None => panic!("nothing with {text:?} for too long:\n{all}"),
+        }
     }
 }
 
@@ -183,7 +189,21 @@ impl Served {
         Self::launch(shell, config)
     }
 
-    fn launch(mut command: Command, config: &Path) -> Self {
+    /// Starts it on what it must refuse; gives what it said and its exit code.
+    #[track_caller]
+    pub fn refuses(config: &Path) -> (Option<i32>, String) {
+        Self::try_launch(Command::new(PROGRAM), config).err().expect("it must not start")
+    }
+
+    #[track_caller]
+    fn launch(command: Command, config: &Path) -> Self {
+        match Self::try_launch(command, config) {
+            Ok(served) => served,
+            Err((code, said)) => panic!("it ended with {code:?} instead of listening:\n{said}"),
+        }
+    }
+
+    fn try_launch(mut command: Command, config: &Path) -> Result<Self, (Option<i32>, String)> {
         let ready = config.with_file_name("ready.json");
         // A process that was killed could not remove its own.
         let _ = std::fs::remove_file(&ready);
@@ -211,15 +231,16 @@ impl Served {
         let log = Lines::default();
         log.follow(child.stderr.take().expect("a pipe"));
         if let Err(said) = log.wait(0, "\"listening\"") {
-            let _ = child.kill();
-            panic!("it does not listen: {:?}\n{said}", child.wait());
+            // The end of what it says is the end of it.
+            let code = child.wait().ok().and_then(|status| status.code());
+            return Err((code, said));
         }
         let text = std::fs::read_to_string(&ready).expect("the ready file");
-        Self {
+        Ok(Self {
             child,
             urls: serde_json::from_str(&text).expect("the ready file is JSON"),
             log,
-        }
+        })
     }
 
     /// The URL of a listener.
