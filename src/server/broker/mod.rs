@@ -23,7 +23,7 @@ use crate::{
     config::{self, Change, Diagnostic, Plan, Reload},
     exchange::{BudgetLimits, Exchange, Meters, Parts, Rate, World},
     keys::Keyring,
-    ledger::{Ledger, LedgerError, Sqlite},
+    ledger::{Chained, Ledger, LedgerError, Query, Sqlite},
     signing::{KeyStore, Signing, SigningError},
 };
 
@@ -91,6 +91,11 @@ impl Broker {
     /// starting: their keys are fetched in the background.
     pub async fn start(path: &Path, outside: Outside) -> Result<Self, StartError> {
         let plan = Plan::load(path).map_err(StartError::Config)?;
+        Self::on(plan, path, outside).await
+    }
+
+    /// The same on a plan that was loaded from `path` just now.
+    pub async fn on(plan: Plan, path: &Path, outside: Outside) -> Result<Self, StartError> {
         let settings = settings(plan.broker(), outside.ready_file.clone());
         let key = (plan.broker().key_encryption.resolve()).map_err(StartError::KeyEncryption)?;
         let ledger = Sqlite::open(&plan.broker().ledger, Arc::clone(&outside.clock))?;
@@ -155,6 +160,11 @@ impl Broker {
     /// Fetches all keys of others that are due, and waits for them.
     pub async fn refresh_keys(&self) {
         self.life.keyring.refresh_due().await;
+    }
+
+    /// The audit records that match, in the order of the chain.
+    pub async fn audit(&self, query: Query) -> Result<Vec<Chained>, LedgerError> {
+        self.life.ledger.audit(query).await
     }
 
     /// Looks after our own keys now, instead of at the next turn.
