@@ -59,7 +59,12 @@ impl Pair {
 /// Verify and sign, operations a second on this core.
 pub(crate) fn measure(incoming: &Pair, outgoing: &Pair, length: Duration) -> f64 {
     let clock = SystemClock::new();
-    let token = incoming.token("https://issuer.example", "https://assay.example", 0, 1_790_000_000);
+    let token = incoming.token(
+        "https://issuer.example",
+        "https://assay.example",
+        0,
+        1_790_000_000,
+    );
     let (input, signature) = token.rsplit_once('.').expect("a compact token");
     let signature = base64_url(signature);
     let key = incoming.verifying();
@@ -68,9 +73,15 @@ pub(crate) fn measure(incoming: &Pair, outgoing: &Pair, length: Duration) -> f64
     let mut count = 0u64;
     while clock.uptime() < length {
         for _ in 0..32 {
-            assert!(key.verify(algorithm, input.as_bytes(), &signature).is_ok(), "the signature is good");
+            assert!(
+                key.verify(algorithm, input.as_bytes(), &signature).is_ok(),
+                "the signature is good"
+            );
             out.clear();
-            outgoing.signer.sign(input.as_bytes(), &mut out).expect("a signature");
+            outgoing
+                .signer
+                .sign(input.as_bytes(), &mut out)
+                .expect("a signature");
             count += 1;
         }
     }
@@ -79,12 +90,17 @@ pub(crate) fn measure(incoming: &Pair, outgoing: &Pair, length: Duration) -> f64
 
 fn base64_url(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url")
+    base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(text)
+        .expect("base64url")
 }
 
 /// Parses, verifies and signs: what the bare server does for one request.
 pub(crate) fn exchange(token: &str, incoming: &Pair, outgoing: &Pair) -> Option<String> {
-    let verified = Compact::parse(token, 16 * 1024).ok()?.verify(incoming.verifying()).ok()?;
+    let verified = Compact::parse(token, 16 * 1024)
+        .ok()?
+        .verify(incoming.verifying())
+        .ok()?;
     let claims = serde_json::json!({
         "iss": "https://assay.example",
         "sub": verified.claims().get("sub")?.as_text()?,

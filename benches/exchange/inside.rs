@@ -12,7 +12,10 @@ use assay::{
     config::Plan,
     exchange::{BudgetLimits, Caller, Exchange, Form, Meters, Parts, Rate, World},
     keys::Keyring,
-    ledger::{ChainState, Chained, Entry, Lease, Ledger, LedgerError, Query, Record, Sqlite, Switch, Switches},
+    ledger::{
+        ChainState, Chained, Entry, Lease, Ledger, LedgerError, Query, Record, Sqlite, Switch,
+        Switches,
+    },
     signing::{KeyChange, KeyRecord, KeyStore, KeyStoreError, Signing},
 };
 
@@ -68,7 +71,10 @@ pub(crate) fn run(config: &Path, forms: &[Vec<u8>], durable: bool, length: Durat
 async fn exchange(config: &Path, durable: bool) -> Exchange {
     let plan = match Plan::load(config) {
         Ok(plan) => plan,
-        Err(found) => panic!("{}", found.iter().map(ToString::to_string).collect::<String>()),
+        Err(found) => panic!(
+            "{}",
+            found.iter().map(ToString::to_string).collect::<String>()
+        ),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let folder = config.parent().expect("a folder");
@@ -81,7 +87,10 @@ async fn exchange(config: &Path, durable: bool) -> Exchange {
     let random = Arc::new(SystemRandom);
     let keyring = Keyring::new(Arc::clone(&clock), random, Arc::new(HttpsClient::new()));
     let handles = keyring.apply(&plan.key_specs());
-    let rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
+    let rate = Rate {
+        per_second: 1_000_000,
+        burst: 1_000_000,
+    };
     Exchange::new(Parts {
         world: World {
             issuer: plan.broker().issuer.clone(),
@@ -96,7 +105,11 @@ async fn exchange(config: &Path, durable: bool) -> Exchange {
         signing,
         clock,
         random: Arc::new(SystemRandom),
-        budgets: BudgetLimits { identity: rate, trust_domain: rate, target: rate },
+        budgets: BudgetLimits {
+            identity: rate,
+            trust_domain: rate,
+            target: rate,
+        },
         meters: Arc::new(Meters::default()),
     })
 }
@@ -123,7 +136,12 @@ impl Ledger for Forgetful {
         self.0.switches()
     }
 
-    fn set_switch(&self, switch: Switch, on: bool, audit: Record) -> BoxFuture<'_, Result<(), LedgerError>> {
+    fn set_switch(
+        &self,
+        switch: Switch,
+        on: bool,
+        audit: Record,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
         self.0.set_switch(switch, on, audit)
     }
 
@@ -135,7 +153,11 @@ impl Ledger for Forgetful {
         self.0.verify_chain()
     }
 
-    fn leases(&self, live_at: Moment, limit: u32) -> BoxFuture<'_, Result<Vec<Lease>, LedgerError>> {
+    fn leases(
+        &self,
+        live_at: Moment,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, LedgerError>> {
         self.0.leases(live_at, limit)
     }
 

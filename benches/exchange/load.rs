@@ -88,7 +88,9 @@ pub(crate) fn run(target: &Target, pace: Pace, length: Duration) -> Figures {
 }
 
 async fn connect(target: &Target) -> TlsStream<TcpStream> {
-    let stream = TcpStream::connect(target.address).await.expect("the server accepts");
+    let stream = TcpStream::connect(target.address)
+        .await
+        .expect("the server accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(Arc::clone(&target.client))
@@ -128,7 +130,10 @@ async fn connection(
             Pace::Full => clock.uptime(),
             Pace::Rate(_) => due,
         };
-        stream.write_all(request).await.expect("the request is sent");
+        stream
+            .write_all(request)
+            .await
+            .expect("the request is sent");
         if status(&mut stream, &mut buffer).await != 200 {
             refused += 1;
         }
@@ -161,7 +166,8 @@ async fn status(stream: &mut TlsStream<TcpStream>, buffer: &mut [u8]) -> u16 {
             .lines()
             .find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.trim().parse().ok())?
             })
             .expect("a content-length");
         if have >= head + 4 + length {
@@ -179,7 +185,9 @@ pub(crate) fn figures(mut times: Vec<u32>, refused: usize, took: Duration) -> Fi
     times.sort_unstable();
     let at = |share: f64| {
         let index = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-        times.get(index).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+        times
+            .get(index)
+            .map_or(0.0, |micros| f64::from(*micros) / 1000.0)
     };
     Figures {
         per_second: times.len() as f64 / took.as_secs_f64(),

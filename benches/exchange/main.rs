@@ -51,8 +51,14 @@ fn main() {
 }
 
 fn measure(algorithm: Algorithm, length: Duration) {
-    say(&format!("\n{} in, ES256 out; one serving core, {} connections, {length:?} each", algorithm.as_str(), load::CONNECTIONS));
-    say("                                    per s     p50 ms   p99 ms   of floor  of bare  refused");
+    say(&format!(
+        "\n{} in, ES256 out; one serving core, {} connections, {length:?} each",
+        algorithm.as_str(),
+        load::CONNECTIONS
+    ));
+    say(
+        "                                    per s     p50 ms   p99 ms   of floor  of bare  refused",
+    );
     let folder = Folder::new();
     let incoming = Pair::new(algorithm);
     let outgoing = Pair::new(Algorithm::Es256);
@@ -89,13 +95,22 @@ fn measure(algorithm: Algorithm, length: Duration) {
     let bare_figures = load::run(&at_bare, Pace::Full, length);
     let row = |name: &str, figures: Figures| show(name, figures, floor, bare_figures.per_second);
     row("bare server", bare_figures);
-    row("bare server, half load", load::run(&at_bare, Pace::Rate(bare_figures.per_second / 2.0), length));
+    row(
+        "bare server, half load",
+        load::run(&at_bare, Pace::Rate(bare_figures.per_second / 2.0), length),
+    );
     drop(bare);
 
     let config = folder.configure(&incoming.jwks(), 1, 10);
     rig::pin(rig::SERVES);
-    row("exchange in memory", inside::run(&config, &tokens, false, length));
-    row("exchange with the durable ledger", inside::run(&config, &tokens, true, length));
+    row(
+        "exchange in memory",
+        inside::run(&config, &tokens, false, length),
+    );
+    row(
+        "exchange with the durable ledger",
+        inside::run(&config, &tokens, true, length),
+    );
 
     let served = |name: &str, config: &Path, first: usize, domain: usize| {
         let server = Process::assay(&folder, config);
@@ -106,7 +121,10 @@ fn measure(algorithm: Algorithm, length: Duration) {
         let full = load::run(&at(first + pool, pool), Pace::Full, length);
         row(name, full);
         let half = Pace::Rate(full.per_second / 2.0);
-        row(&format!("{name}, half load"), load::run(&at(first + 2 * pool, pool), half, length));
+        row(
+            &format!("{name}, half load"),
+            load::run(&at(first + 2 * pool, pool), half, length),
+        );
         say(&format!(
             "    ready after {:.0} ms; resident {idle:.0} MB idle, {:.0} MB after the load",
             server.started.as_secs_f64() * 1000.0,

@@ -163,7 +163,14 @@ impl Process {
         let clock = SystemClock::new();
         pin(SERVES);
         let child = Command::new(env!("CARGO_BIN_EXE_assay"))
-            .args(["--log-level", "error", "serve", "--threads", "1", "--config"])
+            .args([
+                "--log-level",
+                "error",
+                "serve",
+                "--threads",
+                "1",
+                "--config",
+            ])
             .arg(config)
             .arg("--ready-file")
             .arg(&ready)
@@ -175,12 +182,18 @@ impl Process {
                 Ok(text) if text.ends_with('\n') => break text,
                 _ => std::thread::sleep(Duration::from_millis(1)),
             }
-            assert!(clock.uptime() < Duration::from_secs(60), "assay is not ready");
+            assert!(
+                clock.uptime() < Duration::from_secs(60),
+                "assay is not ready"
+            );
         };
         let started = clock.uptime();
         let urls: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let url = urls["public"].as_str().expect("a URL");
-        let address = url.trim_start_matches("https://").parse().expect("an address");
+        let address = url
+            .trim_start_matches("https://")
+            .parse()
+            .expect("an address");
         Self {
             child,
             address,
@@ -202,7 +215,9 @@ impl Process {
         pin(LOADS);
         let mut line = String::new();
         let stdout = child.stdout.take().expect("stdout");
-        BufReader::new(stdout).read_line(&mut line).expect("its address");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its address");
         Self {
             child,
             address: line.trim().parse().expect("an address"),

@@ -198,7 +198,10 @@ async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
         show(&record, output);
         after = record.sequence;
     }
-    while tail.follow {
+    if !tail.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         for record in page(ledger, after).await? {
             // Nobody reads any more: `tail | head` ends here.
             if !show(&record, output) {
@@ -208,10 +211,9 @@ async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
         }
     }
-    Ok(Exit::Ok)
 }
 
 async fn page(ledger: &dyn Ledger, after: u64) -> Result<Vec<Chained>, Failure> {

@@ -53,9 +53,16 @@ impl Files {
         fs::create_dir(path.join("trust-domains")).expect("a folder");
         let pem = |kind: &str, der: &[u8]| {
             use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der))
+            format!(
+                "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+                STANDARD.encode(der)
+            )
         };
-        let chain: String = leaf.chain.iter().map(|one| pem("CERTIFICATE", one)).collect();
+        let chain: String = leaf
+            .chain
+            .iter()
+            .map(|one| pem("CERTIFICATE", one))
+            .collect();
         fs::write(path.join("tls.pem"), chain).expect("written");
         fs::write(path.join("tls.key"), pem("PRIVATE KEY", &leaf.key)).expect("written");
         fs::write(path.join("kek"), [7u8; 32]).expect("written");
@@ -257,7 +264,10 @@ impl TestBroker {
 
     /// Opens a connection to the public listener that is kept.
     pub async fn keep_alive(&self) -> KeepAlive {
-        let address = self.broker.address(Kind::Public).expect("a public listener");
+        let address = self
+            .broker
+            .address(Kind::Public)
+            .expect("a public listener");
         let stream = TcpStream::connect(address).await.expect("a connection");
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(Arc::clone(&self.client))
@@ -296,7 +306,10 @@ impl TestBroker {
         use assay::ledger::{Ledger as _, Query, Sqlite};
         let ledger = Sqlite::open_read_only(&self.files.folder.path().join("ledger.db"))
             .expect("the ledger opens");
-        let all = ledger.audit(Query::default()).await.expect("the audit reads");
+        let all = ledger
+            .audit(Query::default())
+            .await
+            .expect("the audit reads");
         let parse = |record: &assay::ledger::Chained| {
             serde_json::from_str(&record.json).expect("a record is JSON")
         };
@@ -357,7 +370,12 @@ impl KeepAlive {
         self.sender.ready().await.expect("the connection is kept");
         let answer = self.sender.send_request(request).await.expect("an answer");
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.expect("a whole body").to_bytes();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes();
         (status, serde_json::from_slice(&body).expect("JSON"))
     }
 }
@@ -366,8 +384,9 @@ async fn talk<S>(stream: TokioIo<S>, request: Request<Full<Bytes>>) -> Reply
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(stream).await.expect("HTTP");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+        .await
+        .expect("HTTP");
     tokio::spawn(connection);
     let answer = sender.send_request(request).await.expect("an answer");
     let (parts, body) = answer.into_parts();
@@ -390,7 +409,8 @@ pub struct Reply {
 impl Reply {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
     }
 
     /// The body as text.
@@ -400,7 +420,10 @@ impl Reply {
 
     /// The `reason` of a refusal.
     pub fn reason(&self) -> String {
-        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+        self.json()["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The minted token of a success.

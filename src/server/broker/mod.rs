@@ -191,7 +191,10 @@ impl Life {
     ) -> Result<(), Vec<Diagnostic>> {
         let life = Arc::clone(self);
         let change = tokio::task::spawn_blocking(move || {
-            let mut reload = life.reload.lock().unwrap_or_else(|broken| broken.into_inner());
+            let mut reload = life
+                .reload
+                .lock()
+                .unwrap_or_else(|broken| broken.into_inner());
             how(&mut reload)
         })
         .await
