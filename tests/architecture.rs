@@ -14,11 +14,27 @@ const ROOMS: &[&str] = &[
 /// Crates that only one room may touch, and why that one.
 const KEPT_TO: &[(&str, &str, &str)] = &[
     ("reqwest", "base", "every way out passes the address filter"),
-    ("rusqlite", "ledger", "what must be remembered is in one place"),
-    ("saphyr_parser", "config", "text becomes a plan in one place"),
+    (
+        "rusqlite",
+        "ledger",
+        "what must be remembered is in one place",
+    ),
+    (
+        "saphyr_parser",
+        "config",
+        "text becomes a plan in one place",
+    ),
     ("cel", "policy", "expressions decide nothing outside policy"),
-    ("clap", "cli", "the command line is a shell around the library"),
-    ("aws_lc_rs::signature", "jose", "signatures are made and checked in one place"),
+    (
+        "clap",
+        "cli",
+        "the command line is a shell around the library",
+    ),
+    (
+        "aws_lc_rs::signature",
+        "jose",
+        "signatures are made and checked in one place",
+    ),
 ];
 
 struct Source {
@@ -30,14 +46,21 @@ struct Source {
 
 fn sources() -> Vec<Source> {
     fn visit(folder: &Path, out: &mut Vec<Source>) {
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut entries: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
                 visit(&path, out);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                out.push(Source { code: without_tests_and_comments(&text), path, text });
+                out.push(Source {
+                    code: without_tests_and_comments(&text),
+                    path,
+                    text,
+                });
             }
         }
     }
@@ -88,7 +111,9 @@ fn used_rooms(code: &str) -> Vec<String> {
                         '{' => depth += 1,
                         '}' if depth == 0 => break,
                         '}' => depth -= 1,
-                        ',' if depth == 0 => used.push(identifier(std::mem::take(&mut item).trim())),
+                        ',' if depth == 0 => {
+                            used.push(identifier(std::mem::take(&mut item).trim()))
+                        }
                         _ if depth == 0 => item.push(c),
                         _ => {}
                     }
@@ -102,7 +127,9 @@ fn used_rooms(code: &str) -> Vec<String> {
 }
 
 fn identifier(text: &str) -> String {
-    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 #[test]
@@ -115,7 +142,9 @@ fn the_import_reader_reads_every_form() {
 fn rooms_use_only_rooms_above_them() {
     let place = |name: &str| ROOMS.iter().position(|room| *room == name);
     for source in sources() {
-        let Some(room) = room(&source.path) else { continue };
+        let Some(room) = room(&source.path) else {
+            continue;
+        };
         let here = place(&room).unwrap_or_else(|| panic!("{room} is not a room"));
         if is_test_file(&source.path) {
             continue;
@@ -123,7 +152,11 @@ fn rooms_use_only_rooms_above_them() {
         for used in used_rooms(&source.code) {
             let there = place(&used)
                 .unwrap_or_else(|| panic!("{}: {used} is not a room", source.path.display()));
-            assert!(there <= here, "{}: {room} uses {used}, which is below it", source.path.display());
+            assert!(
+                there <= here,
+                "{}: {room} uses {used}, which is below it",
+                source.path.display()
+            );
         }
     }
 }
@@ -131,8 +164,15 @@ fn rooms_use_only_rooms_above_them() {
 #[test]
 fn the_library_lists_the_rooms_in_their_order() {
     let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let listed: Vec<_> = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let expected: Vec<_> = ROOMS.iter().copied().filter(|room| listed.contains(room)).collect();
+    let listed: Vec<_> = lib
+        .lines()
+        .filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    let expected: Vec<_> = ROOMS
+        .iter()
+        .copied()
+        .filter(|room| listed.contains(room))
+        .collect();
     assert_eq!(listed, expected);
 }
 
@@ -154,7 +194,9 @@ fn files_fit_on_a_few_screens() {
 #[test]
 fn outside_crates_stay_in_their_rooms() {
     for source in sources() {
-        let Some(here) = room(&source.path) else { continue };
+        let Some(here) = room(&source.path) else {
+            continue;
+        };
         if is_test_file(&source.path) {
             continue;
         }
@@ -163,7 +205,11 @@ fn outside_crates_stay_in_their_rooms() {
             let foreign = source.code.match_indices(&path).any(|(at, _)| {
                 !source.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
             });
-            assert!(!foreign || here == *keeper, "{}: {name} belongs to {keeper}, since {why}", source.path.display());
+            assert!(
+                !foreign || here == *keeper,
+                "{}: {name} belongs to {keeper}, since {why}",
+                source.path.display()
+            );
         }
     }
 }
@@ -172,9 +218,20 @@ fn outside_crates_stay_in_their_rooms() {
 fn every_reason_has_exactly_one_page() {
     let mut pages: Vec<_> = fs::read_dir(root().join("docs/reasons"))
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
-    let mut codes: Vec<_> = assay::model::Reason::ALL.iter().map(|r| r.code().to_owned()).collect();
+    let mut codes: Vec<_> = assay::model::Reason::ALL
+        .iter()
+        .map(|r| r.code().to_owned())
+        .collect();
     pages.sort();
     codes.sort();
     assert_eq!(pages, codes);

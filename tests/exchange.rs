@@ -13,7 +13,10 @@ async fn a_token_becomes_a_credential_that_says_what_was_granted() {
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert_eq!(reply.headers["content-type"], "application/json");
     assert_eq!(json["token_type"], "Bearer");
-    assert_eq!(json["issued_token_type"], "urn:ietf:params:oauth:token-type:access_token");
+    assert_eq!(
+        json["issued_token_type"],
+        "urn:ietf:params:oauth:token-type:access_token"
+    );
     assert_eq!(json["expires_in"], 600);
     assert_eq!(json["scope"], "worker payments:write");
     assert_eq!(json["target"]["name"], "prod");
@@ -41,13 +44,30 @@ async fn a_token_becomes_a_credential_that_says_what_was_granted() {
 async fn an_assertion_grant_passes_the_same_steps() {
     let broker = TestBroker::start().await;
     let token = broker.token("wl:ok");
-    let form = [("grant_type", JWT_BEARER), ("assertion", token.as_str()), ("resource", "https://prod.test")];
-    assert_eq!(claims_of(&broker.post(&form).await.minted())["permissions"][0], "payments:write");
+    let form = [
+        ("grant_type", JWT_BEARER),
+        ("assertion", token.as_str()),
+        ("resource", "https://prod.test"),
+    ];
+    assert_eq!(
+        claims_of(&broker.post(&form).await.minted())["permissions"][0],
+        "payments:write"
+    );
     // The same token again, by the other grant: used is used.
-    broker.exchange(&token).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    broker
+        .exchange(&token)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
     let fresh = broker.token("wl:nobody");
-    let form = [("grant_type", JWT_BEARER), ("assertion", fresh.as_str()), ("audience", "prod")];
-    broker.post(&form).await.is_refused(400, "invalid_grant", "RULE_NO_MATCH");
+    let form = [
+        ("grant_type", JWT_BEARER),
+        ("assertion", fresh.as_str()),
+        ("audience", "prod"),
+    ];
+    broker
+        .post(&form)
+        .await
+        .is_refused(400, "invalid_grant", "RULE_NO_MATCH");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,17 +81,30 @@ async fn o_11_one_target_is_named_and_known() {
         (&[("resource", "prod")], "TARGET_UNKNOWN"),
         (&[("resource", "https://prod.test/")], "TARGET_UNKNOWN"),
         (&[("resource", "https://prod.test#x")], "TARGET_UNKNOWN"),
-        (&[("audience", "prod"), ("audience", "other")], "TARGET_AMBIGUOUS"),
-        (&[("audience", "other"), ("resource", "https://prod.test")], "TARGET_AMBIGUOUS"),
+        (
+            &[("audience", "prod"), ("audience", "other")],
+            "TARGET_AMBIGUOUS",
+        ),
+        (
+            &[("audience", "other"), ("resource", "https://prod.test")],
+            "TARGET_AMBIGUOUS",
+        ),
         // A target that exists and that no rule of this issuer is about: the
         // same answer as one that does not exist.
         (&[("audience", "other")], "TARGET_UNKNOWN"),
     ];
     for (parameters, reason) in cases {
-        broker.ask(&token, parameters).await.is_refused(400, "invalid_target", reason);
+        broker
+            .ask(&token, parameters)
+            .await
+            .is_refused(400, "invalid_target", reason);
     }
     // A refusal burns nothing, and agreeing names are one target.
-    let both = [("audience", "prod"), ("audience", "prod"), ("resource", "https://prod.test")];
+    let both = [
+        ("audience", "prod"),
+        ("audience", "prod"),
+        ("resource", "https://prod.test"),
+    ];
     broker.ask(&token, &both).await.minted();
 }
 
@@ -79,12 +112,20 @@ async fn o_11_one_target_is_named_and_known() {
 async fn o_13_a_scope_narrows_and_never_widens() {
     let broker = TestBroker::start().await;
     let ask = async |subject: &str, scope: &str| {
-        broker.ask(&broker.token(subject), &[("audience", "prod"), ("scope", scope)]).await
+        broker
+            .ask(
+                &broker.token(subject),
+                &[("audience", "prod"), ("scope", scope)],
+            )
+            .await
     };
     let permissions = |token: String| claims_of(&token)["permissions"].clone();
     let narrowed = ask("wl:both", "both payments:read").await.minted();
     assert_eq!(permissions(narrowed), serde_json::json!(["payments:read"]));
-    assert_eq!(ask("wl:both", "both").await.json()["scope"], "both payments:write orders:read");
+    assert_eq!(
+        ask("wl:both", "both").await.json()["scope"],
+        "both payments:write orders:read"
+    );
     for (scope, reason) in [
         ("both payments:admin", "SCOPE_BEYOND_ROLE"),
         ("both payments:read orders:write", "SCOPE_BEYOND_ROLE"),
@@ -95,7 +136,9 @@ async fn o_13_a_scope_narrows_and_never_widens() {
         ("both worker", "SCOPE_MALFORMED"),
         ("both  payments:read", "SCOPE_MALFORMED"),
     ] {
-        ask("wl:both", scope).await.is_refused(400, "invalid_scope", reason);
+        ask("wl:both", scope)
+            .await
+            .is_refused(400, "invalid_scope", reason);
     }
     // Two roles: the caller chooses, and learns its own choices only.
     let two = ask("wl:two", "payments:read").await;
@@ -103,7 +146,9 @@ async fn o_13_a_scope_narrows_and_never_widens() {
     assert_eq!(two.json()["roles"], serde_json::json!(["reader", "worker"]));
     ask("wl:two", "reader").await.minted();
     // A role that exists and that no rule grants this identity.
-    ask("wl:two", "admin").await.is_refused(400, "invalid_request", "RULE_NO_MATCH");
+    ask("wl:two", "admin")
+        .await
+        .is_refused(400, "invalid_request", "RULE_NO_MATCH");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,9 +174,20 @@ async fn o_17_a_lifetime_can_only_be_shortened() {
 async fn o_19_and_o_21_actors_are_refused_and_strange_parameters_ignored() {
     let broker = TestBroker::start().await;
     let token = broker.token("wl:ok");
-    let actor = [("audience", "prod"), ("actor_token", "x"), ("actor_token_type", JWT)];
-    broker.ask(&token, &actor).await.is_refused(400, "invalid_request", "ACTOR_TOKEN_UNSUPPORTED");
-    let strange = [("audience", "prod"), ("client_id", "stock-client"), ("no_such_parameter", "1")];
+    let actor = [
+        ("audience", "prod"),
+        ("actor_token", "x"),
+        ("actor_token_type", JWT),
+    ];
+    broker
+        .ask(&token, &actor)
+        .await
+        .is_refused(400, "invalid_request", "ACTOR_TOKEN_UNSUPPORTED");
+    let strange = [
+        ("audience", "prod"),
+        ("client_id", "stock-client"),
+        ("no_such_parameter", "1"),
+    ];
     broker.ask(&token, &strange).await.minted();
     let audit = broker.audit().await;
     assert_eq!(audit.last().unwrap()["caller"]["client_id"], "stock-client");
@@ -143,28 +199,50 @@ async fn grant_and_token_types_are_believed_never_sniffed() {
     let token = broker.token("wl:ok");
     let with = async |grant: &str, kind: &str, wanted: &str| {
         let form = [
-            ("grant_type", grant), ("subject_token", token.as_str()), ("subject_token_type", kind),
-            ("requested_token_type", wanted), ("audience", "prod"),
+            ("grant_type", grant),
+            ("subject_token", token.as_str()),
+            ("subject_token_type", kind),
+            ("requested_token_type", wanted),
+            ("audience", "prod"),
         ];
         broker.post(&form).await
     };
-    with("client_credentials", JWT, "").await.is_refused(400, "unsupported_grant_type", "GRANT_TYPE_UNSUPPORTED");
+    with("client_credentials", JWT, "").await.is_refused(
+        400,
+        "unsupported_grant_type",
+        "GRANT_TYPE_UNSUPPORTED",
+    );
     let saml = "urn:ietf:params:oauth:token-type:saml2";
-    with(EXCHANGE, saml, "").await.is_refused(400, "invalid_request", "TOKEN_TYPE_UNSUPPORTED");
-    with(EXCHANGE, JWT, saml).await.is_refused(400, "invalid_request", "TOKEN_TYPE_UNSUPPORTED");
-    assert_eq!(with(EXCHANGE, JWT, JWT).await.json()["issued_token_type"], JWT);
+    with(EXCHANGE, saml, "")
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_TYPE_UNSUPPORTED");
+    with(EXCHANGE, JWT, saml)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_TYPE_UNSUPPORTED");
+    assert_eq!(
+        with(EXCHANGE, JWT, JWT).await.json()["issued_token_type"],
+        JWT
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_says_what_was_compared_as_far_as_explain_allows() {
     let broker = TestBroker::start().await;
-    let reply = broker.ask(&broker.token("wl:Ok"), &[("audience", "prod"), ("scope", "worker")]).await;
+    let reply = broker
+        .ask(
+            &broker.token("wl:Ok"),
+            &[("audience", "prod"), ("scope", "worker")],
+        )
+        .await;
     reply.is_refused(400, "invalid_request", "RULE_NO_MATCH");
     let mismatch = &reply.json()["mismatch"];
     assert_eq!(mismatch["field"], "subject");
     assert_eq!(mismatch["found"], "wl:Ok");
     assert_eq!(mismatch["wanted"], "`wl:ok`");
-    assert!(mismatch["hint"].as_str().unwrap().contains("case"), "{mismatch}");
+    assert!(
+        mismatch["hint"].as_str().unwrap().contains("case"),
+        "{mismatch}"
+    );
     let audit = broker.audit().await;
     assert_eq!(audit[0]["outcome"], "refused");
     assert_eq!(audit[0]["reason"], "RULE_NO_MATCH");
@@ -174,21 +252,35 @@ async fn a_refusal_says_what_was_compared_as_far_as_explain_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metadata_and_key_sets_are_whole() {
     let broker = TestBroker::start().await;
-    for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+    ] {
         let json = broker.get(path).await.json();
         assert_eq!(json["issuer"], AUDIENCE);
         assert_eq!(json["token_endpoint"], format!("{AUDIENCE}/oauth2/token"));
     }
-    assert_eq!(broker.get("/.well-known/jwks.json").await.json(), serde_json::json!({"keys": []}));
+    assert_eq!(
+        broker.get("/.well-known/jwks.json").await.json(),
+        serde_json::json!({"keys": []})
+    );
     let keys = broker.get("/targets/prod/jwks.json").await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
     assert!(keys.headers.contains_key("cache-control"));
     // One target's key is never another's.
     let other = broker.get("/targets/other/jwks.json").await;
-    assert_ne!(keys.json()["keys"][0]["kid"], other.json()["keys"][0]["kid"]);
+    assert_ne!(
+        keys.json()["keys"][0]["kid"],
+        other.json()["keys"][0]["kid"]
+    );
     // Temporal reads any JSON object as a key set: failures are text.
     let unknown = broker.get("/targets/nosuch/jwks.json").await;
     assert_eq!(unknown.status, 404);
-    assert!(unknown.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert!(
+        unknown.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain")
+    );
     assert!(serde_json::from_slice::<serde_json::Value>(&unknown.body).is_err());
 }

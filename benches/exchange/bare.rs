@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::floor::{self, Pair};
 
 /// Serves until killed. Says its address on stdout.
-pub fn serve(tls: rustls::ServerConfig, incoming: Pair, outgoing: Pair) {
+pub(crate) fn serve(tls: rustls::ServerConfig, incoming: Pair, outgoing: Pair) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,19 +52,31 @@ async fn answer(
     pairs: Arc<(Pair, Pair)>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|b| b.to_bytes())
+        .unwrap_or_default();
     let token = std::str::from_utf8(&body)
         .ok()
-        .and_then(|form| form.split('&').find_map(|pair| pair.strip_prefix("subject_token=")))
+        .and_then(|form| {
+            form.split('&')
+                .find_map(|pair| pair.strip_prefix("subject_token="))
+        })
         .and_then(|token| floor::exchange(token, &pairs.0, &pairs.1));
     let (status, body) = match token {
-        Some(token) => (200, format!(r#"{{"access_token":"{token}","token_type":"Bearer"}}"#)),
+        Some(token) => (
+            200,
+            format!(r#"{{"access_token":"{token}","token_type":"Bearer"}}"#),
+        ),
         None => (400, r#"{"error":"invalid_request"}"#.to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }

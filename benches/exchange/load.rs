@@ -22,16 +22,16 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What to send where.
-pub struct Target {
-    pub address: SocketAddr,
-    pub client: Arc<rustls::ClientConfig>,
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Arc<rustls::ClientConfig>,
     /// Whole requests; taken in order, each once unless the pool is used up.
-    pub requests: Arc<Vec<Vec<u8>>>,
+    pub(crate) requests: Arc<Vec<Vec<u8>>>,
 }
 
 /// How hard to push.
 #[derive(Clone, Copy)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Each connection sends as soon as it has its answer.
     Full,
     /// Poisson arrivals at this many requests a second in all.
@@ -40,20 +40,19 @@ pub enum Pace {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Figures {
-    pub per_second: f64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-    pub answered: usize,
+pub(crate) struct Figures {
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     /// Answers other than 200.
-    pub refused: usize,
+    pub(crate) refused: usize,
 }
 
 /// Connections used at once.
-pub const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// Runs for a while and measures.
-pub fn run(target: &Target, pace: Pace, length: Duration) -> Figures {
+pub(crate) fn run(target: &Target, pace: Pace, length: Duration) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,7 +88,9 @@ pub fn run(target: &Target, pace: Pace, length: Duration) -> Figures {
 }
 
 async fn connect(target: &Target) -> TlsStream<TcpStream> {
-    let stream = TcpStream::connect(target.address).await.expect("the server accepts");
+    let stream = TcpStream::connect(target.address)
+        .await
+        .expect("the server accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(Arc::clone(&target.client))
@@ -129,7 +130,10 @@ async fn connection(
             Pace::Full => clock.uptime(),
             Pace::Rate(_) => due,
         };
-        stream.write_all(request).await.expect("the request is sent");
+        stream
+            .write_all(request)
+            .await
+            .expect("the request is sent");
         if status(&mut stream, &mut buffer).await != 200 {
             refused += 1;
         }
@@ -162,7 +166,8 @@ async fn status(stream: &mut TlsStream<TcpStream>, buffer: &mut [u8]) -> u16 {
             .lines()
             .find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.trim().parse().ok())?
             })
             .expect("a content-length");
         if have >= head + 4 + length {
@@ -175,17 +180,19 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-fn figures(mut times: Vec<u32>, refused: usize, took: Duration) -> Figures {
+/// Puts times together.
+pub(crate) fn figures(mut times: Vec<u32>, refused: usize, took: Duration) -> Figures {
     times.sort_unstable();
     let at = |share: f64| {
         let index = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-        times.get(index).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+        times
+            .get(index)
+            .map_or(0.0, |micros| f64::from(*micros) / 1000.0)
     };
     Figures {
         per_second: times.len() as f64 / took.as_secs_f64(),
         p50_ms: at(0.50),
         p99_ms: at(0.99),
-        answered: times.len(),
         refused,
     }
 }

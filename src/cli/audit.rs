@@ -1,6 +1,6 @@
 //! `assay audit`: read the audit, and prove that it is whole.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -13,15 +13,15 @@ use crate::{
 
 use super::{
     Outcome,
-    output::{Exit, Failure, Output},
-    plan::{ConfigFile, hex, now, runtime},
+    output::{Exit, Failure, Output, Paint, unreachable},
+    plan::{LedgerFile, hex, now, runtime},
 };
 
 /// Options of `assay audit`.
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     #[command(flatten)]
-    file: ConfigFile,
+    ledger: LedgerFile,
     #[command(subcommand)]
     action: Action,
 }
@@ -72,8 +72,8 @@ struct Filter {
     /// Only this target
     #[arg(long)]
     target: Option<String>,
-    /// At most this many records
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// At most this many records, the newest that match
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
 }
 
@@ -97,9 +97,9 @@ fn time(text: &str) -> Result<Since, String> {
     if let Ok(back) = text.parse::<Ttl>() {
         return Ok(Since::Ago(back.duration()));
     }
-    Moment::parse(text)
-        .map(Since::At)
-        .ok_or_else(|| "write a time such as 2026-11-24T12:00:00Z, or a duration back such as 24h".into())
+    Moment::parse(text).map(Since::At).ok_or_else(|| {
+        "write a time such as 2026-11-24T12:00:00Z, or a duration back such as 24h".into()
+    })
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
@@ -119,7 +119,7 @@ struct Verdict {
 
 impl Audit {
     pub(super) fn run(self, output: &Output) -> Outcome {
-        let ledger = self.file.ledger_to_read(output)?;
+        let ledger = self.ledger.to_read(output)?;
         let now = now();
         runtime()?.block_on(async {
             match self.action {
@@ -132,7 +132,7 @@ impl Audit {
 }
 
 async fn verify(ledger: &dyn Ledger, output: &Output) -> Outcome {
-    let state = ledger.verify_chain().await.map_err(unreadable)?;
+    let state = ledger.verify_chain().await.map_err(unreachable)?;
     let (verdict, exit) = match state {
         ChainState::Intact { records, head } => (
             Verdict {
@@ -182,33 +182,32 @@ async fn query(ledger: &dyn Ledger, filter: Filter, now: Moment, output: &Output
         after_sequence: None,
         limit: filter.limit,
     };
-    for record in ledger.audit(query).await.map_err(unreadable)? {
+    for record in ledger.audit(query).await.map_err(unreachable)? {
         show(&record, output);
     }
     Ok(Exit::Ok)
 }
 
 async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
-    // The last N of everything: read forward, keep a window.
-    let mut window = VecDeque::new();
-    let mut after = None;
-    loop {
-        let page = page(ledger, after).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.sequence);
-        window.extend(page);
-        while window.len() > tail.lines as usize {
-            window.pop_front();
-        }
+    let newest = Query {
+        limit: tail.lines,
+        ..Query::default()
+    };
+    let mut after = 0;
+    for record in ledger.audit(newest).await.map_err(unreachable)? {
+        show(&record, output);
+        after = record.sequence;
     }
-    window.iter().for_each(|record| show(record, output));
     if !tail.follow {
         return Ok(Exit::Ok);
     }
     loop {
         for record in page(ledger, after).await? {
-            show(&record, output);
-            after = Some(record.sequence);
+            // Nobody reads any more: `tail | head` ends here.
+            if !show(&record, output) {
+                return Ok(Exit::Ok);
+            }
+            after = record.sequence;
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
@@ -217,37 +216,46 @@ async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
     }
 }
 
-async fn page(ledger: &dyn Ledger, after: Option<u64>) -> Result<Vec<Chained>, Failure> {
+async fn page(ledger: &dyn Ledger, after: u64) -> Result<Vec<Chained>, Failure> {
     let query = Query {
-        after_sequence: Some(after.unwrap_or(0)),
+        after_sequence: Some(after),
         limit: 1000,
         ..Query::default()
     };
-    ledger.audit(query).await.map_err(unreadable)
-}
-
-fn unreadable(fault: crate::ledger::LedgerError) -> Failure {
-    Failure::new(Exit::Unreachable, fault)
+    ledger.audit(query).await.map_err(unreachable)
 }
 
 /// One record: its own JSON, or the line that a person reads.
-fn show(record: &Chained, output: &Output) {
+/// Says whether anybody reads it.
+fn show(record: &Chained, output: &Output) -> bool {
     if output.is_json() {
-        output.text(&record.json);
-        return;
+        return output.tell(&record.json);
     }
     let parsed: serde_json::Value = serde_json::from_str(&record.json).unwrap_or_default();
-    let field = |name: &str| parsed.get(name).and_then(|v| v.as_str()).unwrap_or("-").to_owned();
-    output.text(format_args!(
-        "{} {} {:7} {:22} {} -> {} (rule {})",
-        field("time"),
-        field("request_id"),
-        field("outcome"),
+    let field = |name: &str| parsed.get(name).and_then(|v| v.as_str()).unwrap_or("-");
+    let outcome = field("outcome");
+    let paint = match outcome {
+        "issued" => Paint::Good,
+        "refused" | "failed" => Paint::Bad,
+        _ => Paint::Strong,
+    };
+    let outcome = output.paint(paint, format_args!("{outcome:7}"));
+    let head = format!("{:5} {} {outcome}", record.sequence, field("time"));
+    if field("kind") != "exchange" {
+        let switch = parsed
+            .get("switch")
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        return output.tell(format_args!("{head} {} {switch}", field("kind")));
+    }
+    output.tell(format_args!(
+        "{head} {} {} -> {}  {}  {}",
         field("reason"),
         field("identity"),
         field("target"),
         field("rule"),
-    ));
+        output.paint(Paint::Faint, field("request_id")),
+    ))
 }
 
 #[cfg(test)]
@@ -257,7 +265,10 @@ mod tests {
     #[test]
     fn times_are_points_or_distances() {
         let now = Moment::from_secs(1_790_000_000);
-        assert_eq!(time("24h").unwrap().from(now), Moment::from_secs(1_790_000_000 - 86_400));
+        assert_eq!(
+            time("24h").unwrap().from(now),
+            Moment::from_secs(1_790_000_000 - 86_400)
+        );
         assert_eq!(time("2026-09-21T14:13:20Z").unwrap().from(now), now);
         assert!(time("yesterday").is_err());
     }

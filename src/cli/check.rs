@@ -60,7 +60,12 @@ impl Check {
         let summary = Summary {
             digest: plan.digest(),
             trust_domains: plan.domains().len(),
-            rules: plan.policy().domains().iter().map(|domain| domain.rules.len()).sum(),
+            rules: plan
+                .policy()
+                .domains()
+                .iter()
+                .map(|domain| domain.rules.len())
+                .sum(),
             targets: plan.targets().len(),
             tests: plan.tests().len(),
         };
@@ -109,11 +114,25 @@ impl Test {
 /// Shows what is wrong, and says what to exit with.
 pub(super) fn report(found: &[Diagnostic], output: &Output) -> Exit {
     show(found, output);
-    let errors: Vec<_> = found.iter().filter(|d| d.severity == Severity::Error).collect();
+    let errors: Vec<_> = found
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .collect();
     if !output.is_json() {
-        output.note(format_args!("{} problems; this plan does not load", errors.len()));
+        let problems = if errors.len() == 1 {
+            "problem"
+        } else {
+            "problems"
+        };
+        output.note(format_args!(
+            "{} {problems}; this plan does not load",
+            errors.len()
+        ));
     }
-    match errors.iter().all(|problem| problem.code == Code::TestFailed) {
+    match errors
+        .iter()
+        .all(|problem| problem.code == Code::TestFailed)
+    {
         true => Exit::Tests,
         false => Exit::Config,
     }

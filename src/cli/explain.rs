@@ -72,10 +72,17 @@ impl Explain {
             (Some(target), _) => target,
             (None, [only]) => only.name.clone(),
             (None, _) => {
-                return Err(Failure::new(Exit::Usage, "the plan has several targets: name one with --target"));
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "the plan has several targets: name one with --target",
+                ));
             }
         };
-        let keyring = Keyring::new(clock(), Arc::new(SystemRandom), Arc::new(HttpsClient::new()));
+        let keyring = Keyring::new(
+            clock(),
+            Arc::new(SystemRandom),
+            Arc::new(HttpsClient::new()),
+        );
         let fetch = self.fetch_keys;
         let answer = runtime()?.block_on(async {
             let handles = keyring.apply(&specs(&plan.key_specs(), fetch));
@@ -123,10 +130,15 @@ fn read(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let unreadable = |fault| Failure::new(Exit::Usage, format_args!("the token: {fault}"));
     if path == Path::new("-") {
-        std::io::stdin().take(MAX_TOKEN).read_to_string(&mut text).map_err(unreadable)?;
+        std::io::stdin()
+            .take(MAX_TOKEN)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
     } else {
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(MAX_TOKEN).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(MAX_TOKEN)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
     }
     Ok(text)
 }
@@ -163,7 +175,10 @@ fn text(answer: &Explanation, output: &Output) {
         for attribute in answer.attributes.iter() {
             let value = crate::base::text::display(&attribute.value.to_string(), 200);
             let by = attribute.asserted_by.as_str();
-            output.text(format_args!("  {:22} {value}  (by the {by})", attribute.name));
+            output.text(format_args!(
+                "  {:22} {value}  (by the {by})",
+                attribute.name
+            ));
         }
     }
     output.text("steps");
@@ -173,9 +188,17 @@ fn text(answer: &Explanation, output: &Output) {
     if !answer.trace.rules.is_empty() {
         output.text("rules");
     }
-    answer.trace.forbid.iter().for_each(|field| field_line(field, "forbidden", output));
+    answer
+        .trace
+        .forbid
+        .iter()
+        .for_each(|field| field_line(field, "forbidden", output));
     for rule in &answer.trace.rules {
-        let observe = if rule.mode == Mode::Observe { ", observe only" } else { "" };
+        let observe = if rule.mode == Mode::Observe {
+            ", observe only"
+        } else {
+            ""
+        };
         output.text(format_args!(
             "  [{}] {} -> role {}{observe}  ({}:{})",
             mark(Some(rule.matched)),
@@ -184,11 +207,17 @@ fn text(answer: &Explanation, output: &Output) {
             rule.file,
             rule.line
         ));
-        rule.fields.iter().for_each(|field| field_line(field, "wanted", output));
+        rule.fields
+            .iter()
+            .for_each(|field| field_line(field, "wanted", output));
     }
     match &answer.outcome {
         Ok(verdict) => {
-            let permissions: Vec<_> = verdict.permissions.iter().map(ToString::to_string).collect();
+            let permissions: Vec<_> = verdict
+                .permissions
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             output.text(format_args!(
                 "GRANTED by rule {}: role {}, {} for {}",
                 verdict.rule,
@@ -202,7 +231,11 @@ fn text(answer: &Explanation, output: &Output) {
 }
 
 fn refused(refusal: &Refusal, output: &Output) {
-    output.text(format_args!("REFUSED {}: {}", refusal.reason, refusal.reason.description()));
+    output.text(format_args!(
+        "REFUSED {}: {}",
+        refusal.reason,
+        refusal.reason.description()
+    ));
     let hint = &refusal.inside;
     let lines = [
         ("rule", &hint.rule),
@@ -221,7 +254,11 @@ fn refused(refusal: &Refusal, output: &Output) {
 
 fn field_line(field: &FieldTrace, wanted: &str, output: &Output) {
     let found = field.found.as_deref().unwrap_or("MISSING");
-    let hint = field.hint.as_deref().map(|hint| format!("  ({hint})")).unwrap_or_default();
+    let hint = field
+        .hint
+        .as_deref()
+        .map(|hint| format!("  ({hint})"))
+        .unwrap_or_default();
     output.text(format_args!(
         "      [{}] {:22} {wanted} {}, found {found}{hint}",
         mark(Some(field.matched)),
@@ -284,7 +321,11 @@ fn as_json(answer: &Explanation) -> serde_json::Value {
     });
     match &answer.outcome {
         Ok(verdict) => {
-            let permissions: Vec<_> = verdict.permissions.iter().map(ToString::to_string).collect();
+            let permissions: Vec<_> = verdict
+                .permissions
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             value["rule"] = json!(verdict.rule);
             value["role"] = json!(verdict.role.as_str());
             value["permissions"] = json!(permissions);

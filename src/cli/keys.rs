@@ -11,7 +11,8 @@ use crate::{
 use super::{
     Outcome,
     output::{Exit, Failure, Output},
-    plan::{ConfigFile, ledger_to_write, open_signing, runtime},
+    plan::{ConfigFile, open_existing, open_signing, runtime},
+    serve::signing_exit,
 };
 
 /// Options of `assay keys`.
@@ -72,7 +73,7 @@ impl From<KeyView> for Row {
 impl Keys {
     pub(super) fn run(self, output: &Output) -> Outcome {
         let plan = self.file.plan(output)?;
-        let ledger = ledger_to_write(&plan)?;
+        let ledger = open_existing(&plan.broker().ledger)?;
         runtime()?.block_on(async {
             let signing = open_signing(&plan, ledger).await?;
             match self.action {
@@ -96,11 +97,7 @@ impl Keys {
 }
 
 fn refused(fault: SigningError) -> Failure {
-    let exit = match fault {
-        SigningError::Store(_) => Exit::Unreachable,
-        _ => Exit::Failure,
-    };
-    Failure::new(exit, fault)
+    Failure::new(signing_exit(&fault), fault)
 }
 
 fn list(signing: &Signing, output: &Output) {
@@ -108,7 +105,10 @@ fn list(signing: &Signing, output: &Output) {
         if output.is_json() {
             output.json(&row);
         } else {
-            let due = row.due.map(|due| format!("  next phase {due}")).unwrap_or_default();
+            let due = row
+                .due
+                .map(|due| format!("  next phase {due}"))
+                .unwrap_or_default();
             output.text(format_args!(
                 "{:20} {:8} {:5} {}  since {}{due}",
                 row.target, row.phase, row.alg, row.kid, row.since

@@ -5,20 +5,21 @@ use serde::Serialize;
 
 use crate::{
     base::text,
+    config::Plan,
     ledger::{Ledger as _, Record, Switch},
 };
 
 use super::{
     Outcome,
-    output::{Exit, Failure, Output},
-    plan::{ConfigFile, ledger_to_write, now, runtime},
+    output::{Exit, Failure, Output, unreachable},
+    plan::{LedgerFile, now, runtime},
 };
 
 /// Options of `assay kill-switch`.
 #[derive(Debug, Args)]
 pub(super) struct KillSwitch {
     #[command(flatten)]
-    file: ConfigFile,
+    ledger: LedgerFile,
     #[command(subcommand)]
     action: Action,
 }
@@ -83,21 +84,31 @@ impl What {
 
 impl KillSwitch {
     pub(super) fn run(self, output: &Output) -> Outcome {
-        let plan = self.file.plan(output)?;
-        let ledger = ledger_to_write(&plan)?;
         runtime()?.block_on(async {
             let change = match &self.action {
                 Action::List => None,
                 Action::On(what) => Some((what, true)),
                 Action::Off(what) => Some((what, false)),
             };
-            if let Some((what, on)) = change {
-                let record = record(what, on);
-                ledger
-                    .set_switch(what.switch()?, on, record)
-                    .await
-                    .map_err(|fault| Failure::new(Exit::Unreachable, fault))?;
-            }
+            let ledger = match change {
+                None => self.ledger.to_read(output)?,
+                Some((what, on)) => {
+                    let switch = what.switch()?;
+                    let (ledger, plan) = self.ledger.to_write(output)?;
+                    if let Some(plan) = plan
+                        && on
+                        && !is_known(&switch, &plan)
+                    {
+                        output.note(format_args!("warning: the configuration knows no {switch}"));
+                    }
+                    let record = record(&switch, &what.reason, on);
+                    ledger
+                        .set_switch(switch, on, record)
+                        .await
+                        .map_err(unreachable)?;
+                    ledger
+                }
+            };
             for switch in &ledger.switches().on {
                 let row = row(switch);
                 match output.is_json() {
@@ -121,15 +132,36 @@ fn row(switch: &Switch) -> Row {
     Row { kind, name }
 }
 
+/// Whether there is such a thing; subjects come from outside and may be any.
+fn is_known(switch: &Switch, plan: &Plan) -> bool {
+    match switch {
+        Switch::Subject(_) => true,
+        Switch::Target(name) => plan.targets().iter().any(|t| t.name.as_str() == name),
+        Switch::TrustDomain(name) => plan
+            .domains()
+            .iter()
+            .any(|d| d.evidence.name.as_str() == name),
+        Switch::Issuer(name) => plan
+            .domains()
+            .iter()
+            .any(|d| d.evidence.issuer() == Some(name.as_str())),
+        Switch::Rule { trust_domain, rule } => plan.policy().domains().iter().any(|domain| {
+            domain.name.as_str() == trust_domain
+                && domain.rules.iter().any(|r| r.name.as_str() == rule)
+        }),
+    }
+}
+
 /// The audit record of the change itself.
-fn record(what: &What, on: bool) -> Record {
+fn record(switch: &Switch, why: &str, on: bool) -> Record {
+    let Row { kind, name } = row(switch);
     let line = serde_json::json!({
         "v": 1,
         "time": now().to_string(),
         "kind": "kill-switch",
         "outcome": if on { "on" } else { "off" },
-        "switch": { "kind": format!("{:?}", what.kind), "name": text::display(&what.name, 256) },
-        "why": text::display(&what.reason, 256),
+        "switch": { "kind": kind, "name": text::display(&name, 256) },
+        "why": text::display(why, 256),
     });
     Record {
         json: line.to_string(),

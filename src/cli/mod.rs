@@ -40,10 +40,10 @@ struct Global {
     /// How data is printed on stdout
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: Format,
-    /// How much is logged on stderr: error, warn, info, debug or trace
-    #[arg(long, global = true, default_value = "info", env = "ASSAY_LOG_LEVEL")]
-    log_level: tracing::Level,
-    /// How logs are written; text on a terminal, json elsewhere
+    /// How much is logged on stderr: error, warn, info, debug or trace. By default warn; for `serve`, what the file says
+    #[arg(long, global = true, env = "ASSAY_LOG_LEVEL")]
+    log_level: Option<tracing::Level>,
+    /// How logs are written. By default text on a terminal and json elsewhere; for `serve`, what the file says
     #[arg(long, global = true, value_enum, env = "ASSAY_LOG_FORMAT")]
     log_format: Option<Format>,
     /// When text is coloured
@@ -98,9 +98,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let output = Output::new(cli.global.output, cli.global.color);
-    output::logs(&cli.global);
+    if !matches!(cli.command, Command::Serve(_)) {
+        output::logs(&cli.global, None);
+    }
     let outcome = match cli.command {
-        Command::Serve(command) => command.run(&output),
+        Command::Serve(command) => command.run(&output, &cli.global),
         Command::Dev(command) => command.run(&output),
         Command::Check(command) => command.run(&output),
         Command::Test(command) => command.run(&output),
@@ -137,7 +139,12 @@ mod tests {
         fn visit(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments() {
-                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+                assert!(
+                    arg.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
             }
             command.get_subcommands().for_each(visit);
         }

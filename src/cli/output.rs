@@ -8,7 +8,10 @@ use std::{
 
 use serde::Serialize;
 
-use crate::config::Style;
+use crate::config::{
+    Style,
+    broker::{LogLevel, Telemetry},
+};
 
 use super::Global;
 
@@ -20,6 +23,19 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+}
+
+/// What a colour says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Paint {
+    /// A heading.
+    Strong,
+    /// What is only there for completeness.
+    Faint,
+    /// It went well.
+    Good,
+    /// It did not.
+    Bad,
 }
 
 /// When text is coloured.
@@ -121,16 +137,36 @@ impl Output {
         }
     }
 
-    /// Prints data for people. A closed pipe ends the output quietly, as every
-    /// Unix tool does.
+    /// Prints data for people. A closed pipe is no fault: the command does its
+    /// work and ends with its own exit code.
     pub(super) fn text(self, text: impl fmt::Display) {
-        let _ = writeln!(io::stdout(), "{text}");
+        self.tell(text);
     }
 
     /// Prints one JSON value on a line.
     pub(super) fn json<T: Serialize>(self, value: &T) {
         if let Ok(text) = serde_json::to_string(value) {
-            self.text(text);
+            self.tell(text);
+        }
+    }
+
+    /// Prints data; says whether anybody can read it, for a command that would
+    /// go on for as long as somebody does.
+    pub(super) fn tell(self, text: impl fmt::Display) -> bool {
+        writeln!(io::stdout(), "{text}").is_ok()
+    }
+
+    /// Text in a colour, where colours are wanted.
+    pub(super) fn paint(self, paint: Paint, text: impl fmt::Display) -> String {
+        let code = match paint {
+            Paint::Strong => 1,
+            Paint::Faint => 2,
+            Paint::Good => 32,
+            Paint::Bad => 31,
+        };
+        match self.color {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_string(),
         }
     }
 
@@ -146,20 +182,35 @@ impl Output {
     }
 }
 
+/// What to exit with when something of the ledger cannot be read or written.
+pub(super) fn unreachable(fault: impl fmt::Display) -> Failure {
+    Failure::new(Exit::Unreachable, fault)
+}
+
 fn wants_color() -> bool {
     // https://no-color.org: any non-empty value.
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Sends logs to stderr.
-pub(super) fn logs(global: &Global) {
+/// Sends logs to stderr: as the command line or the environment says, else as
+/// the broker's file says, else only what is wrong.
+pub(super) fn logs(global: &Global, file: Option<Telemetry>) {
     let terminal = io::stderr().is_terminal();
-    let json = match global.log_format {
-        Some(format) => format == Format::Json,
-        None => !terminal,
+    let json = match (global.log_format, file) {
+        (Some(format), _) => format == Format::Json,
+        (None, Some(file)) => file.json,
+        (None, None) => !terminal,
     };
+    let level = global
+        .log_level
+        .unwrap_or(match file.map(|file| file.level) {
+            Some(LogLevel::Error) => tracing::Level::ERROR,
+            Some(LogLevel::Warn) | None => tracing::Level::WARN,
+            Some(LogLevel::Info) => tracing::Level::INFO,
+            Some(LogLevel::Debug) => tracing::Level::DEBUG,
+        });
     let builder = tracing_subscriber::fmt()
-        .with_max_level(global.log_level)
+        .with_max_level(level)
         .with_target(false)
         .with_ansi(terminal && wants_color())
         .with_writer(io::stderr);

@@ -74,7 +74,9 @@ fn find(code: &str) -> Result<Reason, Failure> {
             .map_or("", |reason| reason.code());
         Failure::new(
             Exit::Usage,
-            format_args!("no reason has this code: did you mean {nearest}? `assay reason` lists all"),
+            format_args!(
+                "no reason has this code: did you mean {nearest}? `assay reason` lists all"
+            ),
         )
     })
 }
@@ -87,7 +89,11 @@ mod tests {
     fn codes_are_found_in_any_spelling_and_near_misses_are_suggested() {
         assert_eq!(find("rule-no-match").unwrap(), Reason::RuleNoMatch);
         let failure = find("RULE_NOMATCH").unwrap_err();
-        assert!(failure.message.contains("RULE_NO_MATCH"), "{}", failure.message);
+        assert!(
+            failure.message.contains("RULE_NO_MATCH"),
+            "{}",
+            failure.message
+        );
         assert_eq!(failure.exit, Exit::Usage);
     }
 }

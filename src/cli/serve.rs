@@ -9,12 +9,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     base::{clock::SystemClock, outbound::HttpsClient, random::SystemRandom},
-    server::{Broker, Kind, Outside, StartError, Stop, stop_signal},
+    config::Plan,
+    ledger::{Chained, LedgerError, Query},
+    server::{Broker, Kind, Outside, ServerError, StartError, Stop, stop_signal},
+    signing::SigningError,
 };
 
 use super::{
-    Outcome, check,
-    output::{Exit, Failure, Output},
+    Global, Outcome, check,
+    output::{self, Exit, Failure, Output},
     plan::ConfigFile,
 };
 
@@ -32,14 +35,16 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    pub(super) fn run(self, output: &Output, global: &Global) -> Outcome {
+        let plan = load(&self.file.config, output)?;
+        output::logs(global, Some(plan.broker().telemetry));
         keep_secrets_in();
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
             builder.worker_threads(threads.into());
         }
         builder.enable_all().build()?.block_on(async {
-            let running = start(&self.file.config, self.ready_file, output).await?;
+            let running = start(plan, &self.file.config, self.ready_file, output).await?;
             running.until_stopped().await
         })
     }
@@ -59,13 +64,34 @@ fn keep_secrets_in() {
     }
 }
 
+/// What to exit with when the signing keys are not there.
+pub(super) fn signing_exit(fault: &SigningError) -> Exit {
+    match fault {
+        SigningError::KeyEncryptionKey | SigningError::Sealed => Exit::Config,
+        SigningError::Store(_) | SigningError::Contended => Exit::Unreachable,
+        _ => Exit::Failure,
+    }
+}
+
 /// A broker of this process.
 pub(super) struct Running {
     broker: Broker,
 }
 
-/// Starts a broker on a configuration file, and says what is wrong if it cannot.
+/// Loads the plan of a broker, and says what is wrong with it.
+pub(super) fn load(config: &Path, output: &Output) -> Result<Plan, Failure> {
+    Plan::load(config).map_err(|found| {
+        let exit = check::report(&found, output);
+        Failure::new(
+            exit,
+            "the broker does not start on a configuration that is not in order",
+        )
+    })
+}
+
+/// Starts a broker on a plan, and says what is wrong if it cannot.
 pub(super) async fn start(
+    plan: Plan,
     config: &Path,
     ready_file: Option<PathBuf>,
     output: &Output,
@@ -77,14 +103,18 @@ pub(super) async fn start(
         random: Arc::new(SystemRandom),
         ready_file,
     };
-    let broker = Broker::start(config, outside).await.map_err(|fault| match fault {
-        StartError::Config(found) => {
-            let exit = check::report(&found, output);
-            Failure::new(exit, "the broker does not start on a configuration that is not in order")
-        }
-        StartError::KeyEncryption(_) => Failure::new(Exit::Config, fault),
-        StartError::Ledger(_) => Failure::new(Exit::Unreachable, fault),
-        StartError::Signing(_) | StartError::Server(_) => Failure::new(Exit::Failure, fault),
+    let broker = Broker::on(plan, config, outside).await.map_err(|fault| {
+        let exit = match &fault {
+            StartError::Config(found) => check::report(found, output),
+            StartError::KeyEncryption(_) => Exit::Config,
+            StartError::Ledger(_) => Exit::Unreachable,
+            StartError::Signing(fault) => signing_exit(fault),
+            StartError::Server(ServerError::Tls { .. } | ServerError::PlainNotLoopback { .. }) => {
+                Exit::Config
+            }
+            StartError::Server(_) => Exit::Failure,
+        };
+        Failure::new(exit, fault)
     })?;
     for (name, url) in broker.urls() {
         tracing::info!(listener = name, url, "listening");
@@ -101,13 +131,21 @@ impl Running {
 
     /// The URL of the public listener.
     pub(super) fn public_url(&self) -> String {
-        let public = self.broker.urls().find(|(name, _)| *name == Kind::Public.as_str());
+        let public = self
+            .broker
+            .urls()
+            .find(|(name, _)| *name == Kind::Public.as_str());
         public.map(|(_, url)| url).unwrap_or_default()
     }
 
     /// Fetches the keys of all issuers, and waits for them.
     pub(super) async fn refresh_keys(&self) {
         self.broker.refresh_keys().await;
+    }
+
+    /// The audit records that match.
+    pub(super) async fn audit(&self, query: Query) -> Result<Vec<Chained>, LedgerError> {
+        self.broker.audit(query).await
     }
 
     /// Stops at once.
@@ -152,7 +190,11 @@ pub(super) fn tls_config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![chain], key))
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![chain], key)
+        })
         .map_err(|e| fault(&e))?;
     Ok(Arc::new(config))
 }

@@ -163,10 +163,17 @@ mod tests {
             let answer = Answer::refused(&Refusal::of(*reason), None, id());
             let body = body(&answer);
             for member in ["error", "error_description", "reason", "request_id"] {
-                assert!(body.get(member).and_then(Json::as_text).is_some(), "{reason} {member}");
+                assert!(
+                    body.get(member).and_then(Json::as_text).is_some(),
+                    "{reason} {member}"
+                );
             }
             assert_eq!(answer.status, reason.class().status());
-            assert_eq!(answer.retry_after.is_some(), reason.class().is_temporary(), "{reason}");
+            assert_eq!(
+                answer.retry_after.is_some(),
+                reason.class().is_temporary(),
+                "{reason}"
+            );
         }
     }
 
@@ -174,12 +181,28 @@ mod tests {
     fn the_grant_types_have_their_own_word_for_bad_evidence() {
         let error = |reason, grant| {
             let answer = Answer::refused(&Refusal::of(reason), Some(grant), id());
-            body(&answer).get("error").and_then(Json::as_text).unwrap().to_owned()
+            body(&answer)
+                .get("error")
+                .and_then(Json::as_text)
+                .unwrap()
+                .to_owned()
         };
-        assert_eq!(error(Reason::TokenExpired, GrantType::TokenExchange), "invalid_request");
-        assert_eq!(error(Reason::TokenExpired, GrantType::JwtBearer), "invalid_grant");
-        assert_eq!(error(Reason::TargetUnknown, GrantType::JwtBearer), "invalid_target");
-        assert_eq!(error(Reason::ParameterMissing, GrantType::JwtBearer), "invalid_request");
+        assert_eq!(
+            error(Reason::TokenExpired, GrantType::TokenExchange),
+            "invalid_request"
+        );
+        assert_eq!(
+            error(Reason::TokenExpired, GrantType::JwtBearer),
+            "invalid_grant"
+        );
+        assert_eq!(
+            error(Reason::TargetUnknown, GrantType::JwtBearer),
+            "invalid_target"
+        );
+        assert_eq!(
+            error(Reason::ParameterMissing, GrantType::JwtBearer),
+            "invalid_request"
+        );
     }
 
     #[test]

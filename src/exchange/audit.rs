@@ -25,6 +25,10 @@ const VERSION: u8 = 1;
 /// Longest text from a stranger in a record, in characters.
 const MAX_TEXT: usize = 256;
 
+/// Longest identity in a record: longer than any, so that none is cut and two
+/// are never taken for one.
+const MAX_IDENTITY: usize = 4096;
+
 #[derive(Serialize)]
 struct Line<'a> {
     v: u8,
@@ -87,8 +91,8 @@ struct Facts<'a>(&'a Attributes);
 impl Serialize for Facts<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|attribute| {
-            let shown = text::display(&attribute.value.to_string(), MAX_TEXT);
-            (&*attribute.name, shown)
+            let show = |text: &str| text::display(text, MAX_TEXT);
+            (show(&attribute.name), show(&attribute.value.to_string()))
         }))
     }
 }
@@ -124,7 +128,7 @@ impl Known {
         let show = |value: &str| text::display(value, MAX_TEXT);
         Self {
             trust_domain: identity.trust_domain().name.clone(),
-            subject: identity.subject().to_owned(),
+            subject: text::display(identity.subject(), MAX_IDENTITY),
             attributes: identity.attributes().clone(),
             digest: *identity.digest(),
             algorithm: identity.algorithm().as_str(),

@@ -6,11 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    base::budget::Buckets,
-    model::Reason,
-    policy::Grant,
-};
+use crate::{base::budget::Buckets, model::Reason, policy::Grant};
 
 use super::refusal::Refusal;
 
@@ -39,9 +35,18 @@ impl Default for BudgetLimits {
     /// keeps asking ten times a second is not.
     fn default() -> Self {
         Self {
-            identity: Rate { per_second: 10, burst: 200 },
-            trust_domain: Rate { per_second: 2_000, burst: 10_000 },
-            target: Rate { per_second: 5_000, burst: 20_000 },
+            identity: Rate {
+                per_second: 10,
+                burst: 200,
+            },
+            trust_domain: Rate {
+                per_second: 2_000,
+                burst: 10_000,
+            },
+            target: Rate {
+                per_second: 5_000,
+                burst: 20_000,
+            },
         }
     }
 }

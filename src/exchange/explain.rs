@@ -114,7 +114,8 @@ fn identify(
         let rejection = world.registry.refusal(&unverified);
         let nearest = nearest_issuer(world, rejection.found.as_deref());
         let mut refusal = Refusal::evidence(rejection, Explain::Full);
-        refusal.inside.hint = nearest.map(|issuer| format!("the nearest configured issuer is {issuer}"));
+        refusal.inside.hint =
+            nearest.map(|issuer| format!("the nearest configured issuer is {issuer}"));
         return Err(refusal);
     }
     let mut last = Refusal::of(Reason::IssuerUnknown);
@@ -148,7 +149,13 @@ fn verify(
     if !candidate.keys.usable(question.at) {
         return Err(Rejection::early(Reason::IssuerUnavailable));
     }
-    evidence::verify(token, question.token_type, &candidate.domain, keys, question.at)
+    evidence::verify(
+        token,
+        question.token_type,
+        &candidate.domain,
+        keys,
+        question.at,
+    )
 }
 
 fn decide(world: &World, question: &Question<'_>, identity: Identity, answer: &mut Explanation) {
@@ -170,7 +177,9 @@ fn decide(world: &World, question: &Question<'_>, identity: Identity, answer: &m
     };
     let domain = identity.trust_domain().name.clone();
     let (subject, attributes) = (identity.subject(), identity.attributes());
-    answer.trace = world.policy.trace(domain.as_str(), subject, attributes, &ask);
+    answer.trace = world
+        .policy
+        .trace(domain.as_str(), subject, attributes, &ask);
     let decided = world.policy.decide(identity, &ask, question.at);
     answer.step(POLICY, decided.is_ok());
     answer.outcome = match decided {

@@ -92,7 +92,11 @@ mod tests {
         let mut registry = Registry::default();
         meters.register(&mut registry);
         let name = |text: &str| text.parse().unwrap();
-        meters.count(&name("github"), &"deploy".parse().unwrap(), &"prod".parse().unwrap());
+        meters.count(
+            &name("github"),
+            &"deploy".parse().unwrap(),
+            &"prod".parse().unwrap(),
+        );
         meters.refused(Reason::TokenExpired, None);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

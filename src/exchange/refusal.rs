@@ -102,7 +102,10 @@ impl Refusal {
 
     /// A denial by policy, told as far as the trust domain allows.
     pub fn denial(denial: Denial, explain: Explain) -> Self {
-        let shown = denial.mismatch.as_ref().and_then(|mismatch| mismatch.shown(explain));
+        let shown = denial
+            .mismatch
+            .as_ref()
+            .and_then(|mismatch| mismatch.shown(explain));
         Self {
             outside: shown.map(hint_of).map(Box::new),
             inside: Box::new(denial.mismatch.map(hint_of).unwrap_or_default()),
@@ -180,12 +183,17 @@ mod tests {
     #[test]
     fn a_denial_tells_each_level_no_more_than_it_may() {
         assert_eq!(Refusal::denial(denial(), Explain::None).outside, None);
-        let middle = Refusal::denial(denial(), Explain::Mismatch).outside.unwrap();
+        let middle = Refusal::denial(denial(), Explain::Mismatch)
+            .outside
+            .unwrap();
         assert_eq!(
             (middle.field.as_deref(), middle.found.as_deref()),
             (Some("ref"), Some("refs/heads/x"))
         );
-        assert_eq!((middle.rule, middle.wanted, middle.hint), (None, None, None));
+        assert_eq!(
+            (middle.rule, middle.wanted, middle.hint),
+            (None, None, None)
+        );
         let full = Refusal::denial(denial(), Explain::Full);
         assert_eq!(full.outside.as_ref(), Some(&full.inside));
         assert_eq!(full.inside.wanted.as_deref(), Some("refs/heads/main"));

@@ -207,26 +207,54 @@ mod tests {
             "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=a.b.c&resource=https://t.example",
         )
         .unwrap();
-        assert_eq!((request.grant, request.evidence.as_str()), (GrantType::JwtBearer, "a.b.c"));
+        assert_eq!(
+            (request.grant, request.evidence.as_str()),
+            (GrantType::JwtBearer, "a.b.c")
+        );
     }
 
     #[test]
     fn o_05_missing_parameters_are_named() {
-        assert_eq!(refused("x=1"), (Reason::ParameterMissing, "grant_type".into()));
-        assert_eq!(refused(EXCHANGE), (Reason::ParameterMissing, "subject_token".into()));
+        assert_eq!(
+            refused("x=1"),
+            (Reason::ParameterMissing, "grant_type".into())
+        );
+        assert_eq!(
+            refused(EXCHANGE),
+            (Reason::ParameterMissing, "subject_token".into())
+        );
         let untyped = format!("{EXCHANGE}&subject_token=a.b.c");
-        assert_eq!(refused(&untyped), (Reason::ParameterMissing, "subject_token_type".into()));
+        assert_eq!(
+            refused(&untyped),
+            (Reason::ParameterMissing, "subject_token_type".into())
+        );
         let empty = format!("{EXCHANGE}&subject_token=&subject_token_type=x");
-        assert_eq!(refused(&empty), (Reason::ParameterMissing, "subject_token".into()));
+        assert_eq!(
+            refused(&empty),
+            (Reason::ParameterMissing, "subject_token".into())
+        );
     }
 
     #[test]
     fn unknown_kinds_are_refused() {
-        assert_eq!(refused("grant_type=password"), (Reason::GrantTypeUnsupported, "grant_type".into()));
-        let saml = format!("{EXCHANGE}&subject_token=x&subject_token_type=urn:ietf:params:oauth:token-type:saml2");
-        assert_eq!(refused(&saml), (Reason::TokenTypeUnsupported, "subject_token_type".into()));
-        let refresh = format!("{EXCHANGE}&{JWT}&requested_token_type=urn:ietf:params:oauth:token-type:refresh_token");
-        assert_eq!(refused(&refresh), (Reason::TokenTypeUnsupported, "requested_token_type".into()));
+        assert_eq!(
+            refused("grant_type=password"),
+            (Reason::GrantTypeUnsupported, "grant_type".into())
+        );
+        let saml = format!(
+            "{EXCHANGE}&subject_token=x&subject_token_type=urn:ietf:params:oauth:token-type:saml2"
+        );
+        assert_eq!(
+            refused(&saml),
+            (Reason::TokenTypeUnsupported, "subject_token_type".into())
+        );
+        let refresh = format!(
+            "{EXCHANGE}&{JWT}&requested_token_type=urn:ietf:params:oauth:token-type:refresh_token"
+        );
+        assert_eq!(
+            refused(&refresh),
+            (Reason::TokenTypeUnsupported, "requested_token_type".into())
+        );
     }
 
     #[test]
@@ -239,11 +267,23 @@ mod tests {
 
     #[test]
     fn o_17_lifetimes_are_seconds() {
-        let ttl = |text: &str| read(&format!("{EXCHANGE}&{JWT}&requested_expires_in={text}")).map(|r| r.ttl);
+        let ttl = |text: &str| {
+            read(&format!("{EXCHANGE}&{JWT}&requested_expires_in={text}")).map(|r| r.ttl)
+        };
         assert_eq!(ttl("060").unwrap(), Some(Ttl::secs(60)));
-        assert_eq!(ttl("1000000000000").unwrap(), Some(Ttl::secs(crate::model::ttl::MAX_TTL)));
+        assert_eq!(
+            ttl("1000000000000").unwrap(),
+            Some(Ttl::secs(crate::model::ttl::MAX_TTL))
+        );
         for bad in ["0", "00", "-1", "1h", "1.5", "%2B1"] {
-            assert_eq!(ttl(bad), Err((Reason::ParameterInvalid, Some("requested_expires_in".into()))), "{bad}");
+            assert_eq!(
+                ttl(bad),
+                Err((
+                    Reason::ParameterInvalid,
+                    Some("requested_expires_in".into())
+                )),
+                "{bad}"
+            );
         }
     }
 }

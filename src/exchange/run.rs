@@ -348,7 +348,9 @@ fn is_stopped(switches: &Switches, domain: &TrustDomain) -> bool {
     if switches.on.is_empty() {
         return false;
     }
-    let issuer = domain.issuer().map(|issuer| Switch::Issuer(issuer.to_owned()));
+    let issuer = domain
+        .issuer()
+        .map(|issuer| Switch::Issuer(issuer.to_owned()));
     let domain = Switch::TrustDomain(domain.name.to_string());
     switches.on.contains(&domain) || issuer.is_some_and(|issuer| switches.on.contains(&issuer))
 }
@@ -359,7 +361,10 @@ fn single_use(grant: &Grant) -> Option<SingleUse> {
     domain.single_use.then(|| SingleUse {
         trust_domain: domain.name.to_string(),
         digest: *identity.digest(),
-        until: identity.expires_at().plus(domain.leeway).plus(SINGLE_USE_MARGIN),
+        until: identity
+            .expires_at()
+            .plus(domain.leeway)
+            .plus(SINGLE_USE_MARGIN),
     })
 }
 

@@ -70,8 +70,20 @@ mod tests {
     #[test]
     fn anything_else_means_nothing() {
         for bad in [
-            "", " ", "a  b", "a b", "a:", ":write", "a:owner", "a:b:c", "A", "\"a\"", "*:write",
-            "Temporal-System:read", "a ", " a",
+            "",
+            " ",
+            "a  b",
+            "a b",
+            "a:",
+            ":write",
+            "a:owner",
+            "a:b:c",
+            "A",
+            "\"a\"",
+            "*:write",
+            "Temporal-System:read",
+            "a ",
+            " a",
         ] {
             assert_eq!(Scope::parse(bad), None, "{bad:?}");
         }

@@ -110,7 +110,10 @@ fn check_role(role: &Role, targets: &[Arc<Target>], problems: &mut Problems<'_>)
             Some(name) => format!("did you mean `{name}`?"),
             None => "add it to `targets`, or name one that is there".into(),
         };
-        let what = format!("role `{}` is on target `{}`, which is not configured", role.name, role.target);
+        let what = format!(
+            "role `{}` is on target `{}`, which is not configured",
+            role.name, role.target
+        );
         return problems.add(what, hint);
     };
     if role.permissions.is_empty() {
@@ -120,7 +123,10 @@ fn check_role(role: &Role, targets: &[Arc<Target>], problems: &mut Problems<'_>)
     let mut seen = BTreeSet::new();
     for permission in &role.permissions {
         if !seen.insert(&permission.namespace) {
-            let what = format!("role `{}` has two permissions where {permission} stands", role.name);
+            let what = format!(
+                "role `{}` has two permissions where {permission} stands",
+                role.name
+            );
             problems.add(what, "keep one per namespace".into());
         }
         let listed = |n| target.namespaces.contains(n);
@@ -150,7 +156,10 @@ fn unknown_role(rule: &Rule, roles: &BTreeMap<&RoleName, &Role>, problems: &mut 
         Some(name) => format!("did you mean `{name}`?"),
         None => "define it in a `kind: Roles` file".into(),
     };
-    let what = format!("rule `{}` grants role `{}`, which no target has", rule.name, rule.role);
+    let what = format!(
+        "rule `{}` grants role `{}`, which no target has",
+        rule.name, rule.role
+    );
     problems.add(what, hint);
 }
 
@@ -165,7 +174,10 @@ fn check_values(matcher: &Matcher, place: &str, problems: &mut Problems<'_>) {
 fn check_identity(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_>) {
     let place = format!("rule `{}`", rule.name);
     if rule.matchers.is_empty() {
-        let what = format!("{place} matches every identity of trust domain `{}`", domain.name);
+        let what = format!(
+            "{place} matches every identity of trust domain `{}`",
+            domain.name
+        );
         return problems.add(what, "name in `match` who is meant".into());
     }
     let mut seen = BTreeSet::new();
@@ -184,7 +196,11 @@ fn check_identity(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_
         }
     }
     // Conditions do not count here: they narrow what the fields identify.
-    if rule.matchers.iter().all(|m| m.asserted_by == Asserter::Caller) {
+    if rule
+        .matchers
+        .iter()
+        .all(|m| m.asserted_by == Asserter::Caller)
+    {
         let fields: Vec<&str> = rule.matchers.iter().map(|m| &*m.field).collect();
         let what = format!(
             "{place} matches only what the caller itself asserts ({})",
@@ -222,7 +238,11 @@ fn check_pins(rule: &Rule, domain: &DomainPolicy, problems: &mut Problems<'_>) {
         return;
     }
     let wanted: Vec<String> = alternatives.iter().map(|all| all.join(" and ")).collect();
-    let demanded = |m: &Matcher| alternatives.iter().any(|all| all.iter().any(|n| names(m, n)));
+    let demanded = |m: &Matcher| {
+        alternatives
+            .iter()
+            .any(|all| all.iter().any(|n| names(m, n)))
+    };
     let glob = rule.matchers.iter().find(|m| !m.is_exact() && demanded(m));
     let what = match glob {
         Some(matcher) => format!(
@@ -253,7 +273,11 @@ fn check_grant(rule: &Rule, role: &Role, domain: &DomainPolicy, problems: &mut P
             let what = format!("{place} has an empty `only`, so it grants nothing");
             problems.add(what, "leave it out, or name namespaces".into());
         }
-        let in_role = |n: &&str| role.permissions.iter().any(|p| p.namespace.as_ref().is_some_and(|p| p.as_str() == *n));
+        let in_role = |n: &&str| {
+            role.permissions
+                .iter()
+                .any(|p| p.namespace.as_ref().is_some_and(|p| p.as_str() == *n))
+        };
         for namespace in only.iter().map(|n| n.as_str()).filter(|n| !in_role(n)) {
             let what = format!(
                 "{place} narrows `{}` to namespace `{namespace}`, which that role does not have",
@@ -296,7 +320,10 @@ fn check_untrusted(
             "rule `{}` grants more than read where `{}` is `{value}`, which anyone can bring about",
             rule.name, matcher.field
         );
-        problems.add(what, "grant a role that only reads, or leave that value out".into());
+        problems.add(
+            what,
+            "grant a role that only reads, or leave that value out".into(),
+        );
     }
 }
 

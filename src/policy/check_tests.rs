@@ -50,7 +50,10 @@ fn good() -> Rule {
 fn a_good_policy_loads() {
     assert_eq!(of_rule(good()), []);
     assert_eq!(of_rule(rule("r", "worker", &[("path", "/ns/x/*")])), []);
-    assert_eq!(of_rule(rule("r", "worker", &[("claims.team", "x"), ("ref", "a/*")])), []);
+    assert_eq!(
+        of_rule(rule("r", "worker", &[("claims.team", "x"), ("ref", "a/*")])),
+        []
+    );
 }
 
 #[test]
@@ -74,7 +77,10 @@ fn a_01_observing_is_no_excuse() {
 #[test]
 fn what_only_the_caller_asserts_does_not_suffice() {
     let callers = rule("r", "worker", &[("ref", "refs/heads/main"), ("actor", "x")]);
-    one(of_rule(callers), "only what the caller itself asserts (ref, actor)");
+    one(
+        of_rule(callers),
+        "only what the caller itself asserts (ref, actor)",
+    );
     let mut with_condition = rule("r", "worker", &[("ref", "refs/heads/main")]);
     with_condition.when = vec![condition("attrs.id == '1'")];
     one(of_rule(with_condition), "only what the caller");
@@ -88,7 +94,8 @@ fn a_pin_by_the_callers_word_is_no_pin() {
         let mut rule = rule("r", "worker", matches);
         let claim = spec("claims.x", FieldKind::Any, Asserter::Caller);
         let value = Setting::Text("1".into());
-        rule.matchers.push(Matcher::from_setting(&claim, &value).unwrap());
+        rule.matchers
+            .push(Matcher::from_setting(&claim, &value).unwrap());
         rule
     };
     one(of_rule(by_caller(&[("environment", "x")])), "does not pin");
@@ -136,7 +143,10 @@ fn a_wildcard_pins_nothing() {
         };
         found(roles(), vec![domain])
     };
-    one(with(&[&["path"]], &[("path", "/ns/x/*")]), "wildcard in `path`");
+    one(
+        with(&[&["path"]], &[("path", "/ns/x/*")]),
+        "wildcard in `path`",
+    );
     assert_eq!(with(&[&["path"]], &[("path", "/ns/x/y")]), []);
     let mut any_of = rule("r", "worker", &[]);
     any_of.matchers = vec![matcher("path", &["/ns/x/y", "/ns/x/*"])];
@@ -167,18 +177,27 @@ fn untrusted_triggers_never_write_and_are_never_matched_by_accident() {
         rule.matchers.push(matcher("event", values));
         rule
     };
-    one(of_rule(event("worker", &["pull_request"])), "more than read");
-    one(of_rule(event("worker", &["push", "issue_comment"])), "more than read");
+    one(
+        of_rule(event("worker", &["pull_request"])),
+        "more than read",
+    );
+    one(
+        of_rule(event("worker", &["push", "issue_comment"])),
+        "more than read",
+    );
     assert_eq!(of_rule(event("worker", &["push"])), []);
     assert_eq!(of_rule(event("reader", &["pull_request"])), []);
 
     let mut glob = rule("r", "reader", &[("id", "1")]);
     let segments = spec("event", FieldKind::Segments(&['/']), Asserter::Issuer);
     let value = |v: &str| Setting::Text(v.into());
-    glob.matchers.push(Matcher::from_setting(&segments, &value("pull_*")).unwrap());
+    glob.matchers
+        .push(Matcher::from_setting(&segments, &value("pull_*")).unwrap());
     one(of_rule(glob), "also matches `pull_request`");
     let mut other = rule("r", "reader", &[("id", "1")]);
-    other.matchers.push(Matcher::from_setting(&segments, &value("pu*sh")).unwrap());
+    other
+        .matchers
+        .push(Matcher::from_setting(&segments, &value("pu*sh")).unwrap());
     assert_eq!(of_rule(other), []);
 }
 
@@ -201,13 +220,19 @@ fn only_may_bring_a_role_down_to_reading() {
 
 #[test]
 fn roles_must_exist_and_lie_within_their_target() {
-    one(of_rule(rule("r", "wroker", &[("id", "1")])), "grants role `wroker`");
+    one(
+        of_rule(rule("r", "wroker", &[("id", "1")])),
+        "grants role `wroker`",
+    );
     let with = |role: Role| found(vec![role], vec![]);
     assert_eq!(with(role("x", "prod", &["a:admin", "system:read"])), []);
     one(with(role("x", "prodd", &["a:read"])), "not configured");
     one(with(role("x", "prod", &["c:read"])), "does not list");
     one(with(role("x", "prod", &["A:read"])), "does not list");
-    one(with(role("x", "prod", &["a:read", "a:write"])), "two permissions");
+    one(
+        with(role("x", "prod", &["a:read", "a:write"])),
+        "two permissions",
+    );
     one(with(role("x", "prod", &[])), "allows nothing");
     let mut short = role("x", "prod", &["a:read"]);
     short.max_ttl = Ttl::secs(29);
@@ -227,7 +252,10 @@ fn suggestions_name_what_was_probably_meant() {
 
 #[test]
 fn names_stand_once() {
-    let twice = vec![role("x", "prod", &["a:read"]), role("x", "other", &["a:read"])];
+    let twice = vec![
+        role("x", "prod", &["a:read"]),
+        role("x", "other", &["a:read"]),
+    ];
     one(found(twice, vec![]), "role `x` stands twice");
     let domain_of = |rules| DomainPolicy {
         rules,
@@ -240,7 +268,10 @@ fn names_stand_once() {
     let mut conditions = good();
     conditions.when = vec![condition("has(attrs.id)"), condition("attrs.protected")];
     one(of_rule(conditions), "two conditions named");
-    one(of_rule(rule("r", "worker", &[("id", "1"), ("id", "1")])), "matches `id` twice");
+    one(
+        of_rule(rule("r", "worker", &[("id", "1"), ("id", "1")])),
+        "matches `id` twice",
+    );
 }
 
 #[test]

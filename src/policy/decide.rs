@@ -180,7 +180,10 @@ impl<'p> Scene<'p> {
         slots: &Slots<'_>,
         facts: &Facts<'_>,
     ) -> bool {
-        compiled.guards.iter().all(|g| self.untrusted(*g, slots).is_none())
+        compiled
+            .guards
+            .iter()
+            .all(|g| self.untrusted(*g, slots).is_none())
             && rule
                 .matchers
                 .iter()
@@ -247,7 +250,9 @@ impl<'p> Scene<'p> {
 
     fn role_names(&self, matched: &Matched<'_>) -> Vec<RoleName> {
         let places = matched.role.iter().chain(&matched.more);
-        let names = places.filter_map(|at| self.roles.get(*at)).map(|r| r.name.clone());
+        let names = places
+            .filter_map(|at| self.roles.get(*at))
+            .map(|r| r.name.clone());
         let mut names: Vec<RoleName> = names.collect();
         names.sort();
         names.dedup();

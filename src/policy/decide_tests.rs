@@ -27,14 +27,21 @@ fn worker() -> Rule {
 #[test]
 fn one_matching_rule_grants_its_role() {
     let granted = decide(&policy(vec![worker()]), &[("id", "1")], &ask(None)).unwrap();
-    assert_eq!((granted.rule.as_str(), granted.role.as_str()), ("w", "worker"));
+    assert_eq!(
+        (granted.rule.as_str(), granted.role.as_str()),
+        ("w", "worker")
+    );
     assert_eq!(*granted.permissions, permissions(&["a:write", "b:write"]));
     assert_eq!(granted.ttl, Ttl::secs(1800));
 }
 
 #[test]
 fn every_field_must_match() {
-    let policy = policy(vec![rule("w", "worker", &[("id", "1"), ("ref", "refs/heads/main")])]);
+    let policy = policy(vec![rule(
+        "w",
+        "worker",
+        &[("id", "1"), ("ref", "refs/heads/main")],
+    )]);
     let main = ("ref", "refs/heads/main");
     assert!(decide(&policy, &[("id", "1"), main], &ask(None)).is_ok());
     for given in [
@@ -56,7 +63,10 @@ fn any_listed_value_will_do() {
     for id in ["1", "2"] {
         assert!(decide(&policy, &[("id", id)], &ask(None)).is_ok());
     }
-    refused(decide(&policy, &[("id", "3")], &ask(None)), Reason::RuleNoMatch);
+    refused(
+        decide(&policy, &[("id", "3")], &ask(None)),
+        Reason::RuleNoMatch,
+    );
 }
 
 #[test]
@@ -68,10 +78,20 @@ fn a_03_forbid_beats_every_rule_in_any_order() {
             ..domain("d")
         })
     };
-    let exact = || rule("exact", "worker", &[("id", "1"), ("event", "push"), ("ref", "x")]);
+    let exact = || {
+        rule(
+            "exact",
+            "worker",
+            &[("id", "1"), ("event", "push"), ("ref", "x")],
+        )
+    };
     let given = [("id", "1"), ("event", "push"), ("ref", "x")];
     let forbids = || vec![forbid("ref", &["y"]), forbid("event", &["z", "push"])];
-    for rules in [vec![worker(), exact()], vec![exact(), worker()], vec![exact()]] {
+    for rules in [
+        vec![worker(), exact()],
+        vec![exact(), worker()],
+        vec![exact()],
+    ] {
         let policy = of(forbids(), rules);
         let denial = refused(decide(&policy, &given, &ask(None)), Reason::EventForbidden);
         assert_eq!(denial.mismatch.unwrap().field, "event");
@@ -118,7 +138,10 @@ fn the_role_asked_for_must_be_granted() {
     let denial = refused(ask_for("1", "reader"), Reason::RuleNoMatch);
     let mismatch = denial.mismatch.unwrap();
     assert_eq!(mismatch.rule.unwrap().as_str(), "r");
-    assert_eq!((&*mismatch.field, mismatch.found.as_deref()), ("id", Some("1")));
+    assert_eq!(
+        (&*mismatch.field, mismatch.found.as_deref()),
+        ("id", Some("1"))
+    );
     refused(ask_for("1", "nobody"), Reason::ScopeUnknown);
     // A role of another target is unknown here.
     refused(ask_for("1", "stranger"), Reason::ScopeUnknown);
@@ -203,9 +226,16 @@ fn observing_rules_grant_nothing_and_are_reported() {
         decide(&only, &given, &ask(Some("worker"))),
         Reason::RuleObserveOnly,
     );
-    refused(decide(&only, &[("id", "2")], &ask(None)), Reason::RuleNoMatch);
+    refused(
+        decide(&only, &[("id", "2")], &ask(None)),
+        Reason::RuleNoMatch,
+    );
 
-    let both = policy(vec![observe("o2", "reader"), worker(), observe("o1", "worker")]);
+    let both = policy(vec![
+        observe("o2", "reader"),
+        worker(),
+        observe("o1", "worker"),
+    ]);
     let granted = decide(&both, &given, &ask(None)).unwrap();
     let observed: Vec<_> = granted.observed.iter().map(|r| r.as_str()).collect();
     assert_eq!((granted.rule.as_str(), observed), ("w", vec!["o1", "o2"]));
@@ -225,9 +255,16 @@ fn scope_items_narrow_and_never_widen() {
     };
     let granted = |items: &[&str]| narrow(items).unwrap().permissions.to_vec();
     assert_eq!(granted(&["a:read"]), permissions(&["a:read"]));
-    assert_eq!(granted(&["b:write", "a:read"]), permissions(&["a:read", "b:write"]));
+    assert_eq!(
+        granted(&["b:write", "a:read"]),
+        permissions(&["a:read", "b:write"])
+    );
     for bad in ["a:admin", "c:read", "system:read"] {
-        for items in [vec![bad, "a:read", "b:read"], vec!["a:read", bad], vec!["a:read", "b:read", bad]] {
+        for items in [
+            vec![bad, "a:read", "b:read"],
+            vec!["a:read", bad],
+            vec!["a:read", "b:read", bad],
+        ] {
             let denial = refused(narrow(&items), Reason::ScopeBeyondRole);
             let mismatch = denial.mismatch.unwrap();
             assert_eq!(mismatch.wanted.as_deref(), Some("`a:write` or `b:write`"));
@@ -298,7 +335,10 @@ fn the_targets_lifetime_counts_too() {
 #[test]
 fn conditions_narrow_a_rule_and_all_must_hold() {
     let mut both = worker();
-    both.when = vec![condition("attrs.protected"), condition("attrs.environment == 'live'")];
+    both.when = vec![
+        condition("attrs.protected"),
+        condition("attrs.environment == 'live'"),
+    ];
     // Two conditions need two names.
     both.when[1] = crate::policy::Condition::compile(
         "live".parse().unwrap(),
@@ -308,7 +348,11 @@ fn conditions_narrow_a_rule_and_all_must_hold() {
     .unwrap();
     let policy = policy(vec![both]);
     let with = |protected, environment| {
-        let given = [("id", "1"), ("protected", protected), ("environment", environment)];
+        let given = [
+            ("id", "1"),
+            ("protected", protected),
+            ("environment", environment),
+        ];
         decide(&policy, &given, &ask(None))
     };
     assert!(with("true", "live").is_ok());
@@ -343,7 +387,14 @@ fn untrusted_triggers_match_only_rules_that_name_them() {
         let denial = refused(decision, Reason::RuleNoMatch);
         assert_eq!(denial.mismatch.unwrap().field, "event");
     }
-    let named = policy(vec![rule("r", "reader", &[("id", "1"), ("event", "pull_request")])]);
+    let named = policy(vec![rule(
+        "r",
+        "reader",
+        &[("id", "1"), ("event", "pull_request")],
+    )]);
     assert!(decide(&named, &given("pull_request"), &ask(None)).is_ok());
-    refused(decide(&named, &given("issue_comment"), &ask(None)), Reason::RuleNoMatch);
+    refused(
+        decide(&named, &given("issue_comment"), &ask(None)),
+        Reason::RuleNoMatch,
+    );
 }

@@ -53,16 +53,32 @@ fn every_change_of_meaning_changes_it() {
         ("rule gone", |d| d.rules.truncate(1)),
         ("rule name", |d| d.rules[0].name = "c".parse().unwrap()),
         ("mode", |d| d.rules[0].mode = Mode::Observe),
-        ("field", |d| d.rules[1].matchers = vec![matcher("actor", &["2"])]),
-        ("value", |d| d.rules[1].matchers = vec![matcher("id", &["3"])]),
-        ("values", |d| d.rules[1].matchers = vec![matcher("id", &["2", "3"])]),
-        ("glob", |d| d.rules[1].matchers = vec![matcher("path", &["a/*"])]),
-        ("condition", |d| d.rules[0].when = vec![condition("attrs.protected")]),
-        ("other condition", |d| d.rules[0].when = vec![condition("!attrs.protected")]),
+        ("field", |d| {
+            d.rules[1].matchers = vec![matcher("actor", &["2"])]
+        }),
+        ("value", |d| {
+            d.rules[1].matchers = vec![matcher("id", &["3"])]
+        }),
+        ("values", |d| {
+            d.rules[1].matchers = vec![matcher("id", &["2", "3"])]
+        }),
+        ("glob", |d| {
+            d.rules[1].matchers = vec![matcher("path", &["a/*"])]
+        }),
+        ("condition", |d| {
+            d.rules[0].when = vec![condition("attrs.protected")]
+        }),
+        ("other condition", |d| {
+            d.rules[0].when = vec![condition("!attrs.protected")]
+        }),
         ("role", |d| d.rules[0].role = "reader".parse().unwrap()),
         ("ttl", |d| d.rules[0].ttl = Some(Ttl::secs(60))),
-        ("only", |d| d.rules[0].only = Some(vec!["a".parse().unwrap()])),
-        ("other only", |d| d.rules[0].only = Some(vec!["b".parse().unwrap()])),
+        ("only", |d| {
+            d.rules[0].only = Some(vec!["a".parse().unwrap()])
+        }),
+        ("other only", |d| {
+            d.rules[0].only = Some(vec!["b".parse().unwrap()])
+        }),
     ];
     for (name, change) in changes {
         let mut changed = base();

@@ -95,11 +95,7 @@ fn rejected(rejection: &Rejection) -> Denial {
 
 /// The target of the role; without a role, all that the trust domain's rules
 /// are about.
-fn targets(
-    policy: &Policy,
-    domain: &DomainPolicy,
-    test: &Test,
-) -> Result<Vec<TargetName>, String> {
+fn targets(policy: &Policy, domain: &DomainPolicy, test: &Test) -> Result<Vec<TargetName>, String> {
     let roles = policy.roles().iter();
     if let Some(name) = &test.ask_role {
         return match roles.clone().find(|r| r.name == *name) {
@@ -132,7 +128,7 @@ fn judge(test: &Test, decisions: &[Decision]) -> Result<String, String> {
                             granted.rule, granted.role
                         ));
                     }
-                    Err(denial) => denials.push(denial.as_ref()),
+                    Err(denial) => denials.push(&**denial),
                 }
             }
             let as_expected = |denial: &&Denial| {

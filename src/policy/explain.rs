@@ -18,12 +18,7 @@ use super::{
 };
 
 /// The whole answer to a caller that is refused.
-pub(super) fn denial(
-    scene: &Scene<'_>,
-    facts: &Facts<'_>,
-    ask: &Ask,
-    refusal: Refusal,
-) -> Denial {
+pub(super) fn denial(scene: &Scene<'_>, facts: &Facts<'_>, ask: &Ask, refusal: Refusal) -> Denial {
     let trace = trace(scene, facts, ask);
     Denial {
         reason: refusal.reason(),

@@ -49,13 +49,21 @@ fn the_trace_has_every_rule_and_every_field() {
 fn the_mismatch_is_the_nearest_rules_first() {
     let policy = policy(vec![
         rule("far", "worker", &[("id", "2"), ("ref", "x")]),
-        rule("near", "worker", &[("id", "1"), ("ref", "y"), ("environment", "live")]),
+        rule(
+            "near",
+            "worker",
+            &[("id", "1"), ("ref", "y"), ("environment", "live")],
+        ),
     ]);
     let given = [("id", "1"), ("ref", "z")];
     let mismatch = denied(&policy, &given, &ask(None)).mismatch.unwrap();
     assert_eq!(mismatch.rule.as_ref().unwrap().as_str(), "near");
     assert_eq!(
-        (&*mismatch.field, mismatch.found.as_deref(), mismatch.wanted.as_deref()),
+        (
+            &*mismatch.field,
+            mismatch.found.as_deref(),
+            mismatch.wanted.as_deref()
+        ),
         ("ref", Some("z"), Some("`y`"))
     );
     let shown = mismatch.shown(Explain::Mismatch).unwrap();
@@ -65,15 +73,26 @@ fn the_mismatch_is_the_nearest_rules_first() {
 #[test]
 fn forbidden_says_which_field() {
     let policy = policy_of(DomainPolicy {
-        forbid: vec![forbid("actor", &["eve"]), forbid("event", &["tag", "release"])],
+        forbid: vec![
+            forbid("actor", &["eve"]),
+            forbid("event", &["tag", "release"]),
+        ],
         rules: vec![rule("a", "worker", &[("id", "1")])],
         ..domain("d")
     });
     let given = [("id", "1"), ("event", "release")];
     let mismatch = denied(&policy, &given, &ask(None)).mismatch.unwrap();
     assert_eq!(
-        (&*mismatch.field, mismatch.found.as_deref(), mismatch.wanted.as_deref()),
-        ("event", Some("release"), Some("anything but `tag` or `release`"))
+        (
+            &*mismatch.field,
+            mismatch.found.as_deref(),
+            mismatch.wanted.as_deref()
+        ),
+        (
+            "event",
+            Some("release"),
+            Some("anything but `tag` or `release`")
+        )
     );
 }
 
@@ -100,7 +119,11 @@ fn an_item_beyond_the_role_is_named() {
     };
     let mismatch = denied(&policy, &[("id", "1")], &ask).mismatch.unwrap();
     assert_eq!(
-        (&*mismatch.field, mismatch.found.as_deref(), mismatch.wanted.as_deref()),
+        (
+            &*mismatch.field,
+            mismatch.found.as_deref(),
+            mismatch.wanted.as_deref()
+        ),
         ("scope", Some("a:write"), Some("`a:read`"))
     );
 }
@@ -119,12 +142,19 @@ fn a_grant_can_be_traced_too() {
 #[test]
 fn a_guard_is_shown_where_it_bites() {
     let policy = policy(vec![rule("a", "worker", &[("id", "1")])]);
-    let denial = denied(&policy, &[("id", "1"), ("event", "pull_request")], &ask(None));
+    let denial = denied(
+        &policy,
+        &[("id", "1"), ("event", "pull_request")],
+        &ask(None),
+    );
     let fields = &denial.trace.rules[0].fields;
     assert_eq!(fields.len(), 2);
     assert!(fields[0].matched && !fields[1].matched);
     let mismatch = denial.mismatch.unwrap();
-    assert_eq!((&*mismatch.field, mismatch.found.as_deref()), ("event", Some("pull_request")));
+    assert_eq!(
+        (&*mismatch.field, mismatch.found.as_deref()),
+        ("event", Some("pull_request"))
+    );
     let denial = denied(&policy, &[("id", "2"), ("event", "push")], &ask(None));
     assert_eq!(denial.trace.rules[0].fields.len(), 1);
 }

@@ -22,16 +22,16 @@ use super::{Mismatch, Trace};
 /// It cannot be put together elsewhere:
 ///
 /// ```compile_fail,E0451
-/// fn forge(real: assay::policy::Grant, ttl: assay::model::Ttl) -> assay::policy::Grant {
-///     assay::policy::Grant { ttl, ..real }
+/// fn forge(real: assay::policy::Grant, identity: assay::evidence::Identity) -> assay::policy::Grant {
+///     assay::policy::Grant { identity, ..real }
 /// }
 /// ```
 ///
 /// nor changed:
 ///
 /// ```compile_fail,E0616
-/// fn widen(real: &mut assay::policy::Grant, ttl: assay::model::Ttl) {
-///     real.ttl = ttl;
+/// fn widen(real: &mut assay::policy::Grant, other: assay::policy::Grant) {
+///     real.terms = other.terms;
 /// }
 /// ```
 ///

@@ -126,7 +126,11 @@ impl DomainIndex {
             index.arrange(&domain.rules);
         }
         Self {
-            forbid: domain.forbid.iter().map(|f| slot(&f.matcher.field)).collect(),
+            forbid: domain
+                .forbid
+                .iter()
+                .map(|f| slot(&f.matcher.field))
+                .collect(),
             untrusted: untrusted.iter().map(|(field, _)| slot(field)).collect(),
             targets: by_target,
             fields,
@@ -171,10 +175,13 @@ impl TargetIndex {
         &'a self,
         slots: &Slots<'_>,
     ) -> impl Iterator<Item = &'a Compiled> + use<'a> {
-        let keyed = self.keyed.as_ref().and_then(|keyed| match slots.get(keyed.slot) {
-            Some(Value::Text(text)) => keyed.by_value.get(text),
-            _ => None,
-        });
+        let keyed = self
+            .keyed
+            .as_ref()
+            .and_then(|keyed| match slots.get(keyed.slot) {
+                Some(Value::Text(text)) => keyed.by_value.get(text),
+                _ => None,
+            });
         keyed
             .into_iter()
             .flatten()

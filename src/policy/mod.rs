@@ -12,17 +12,17 @@
 
 pub mod ask;
 mod check;
-mod decide;
 pub mod condition;
+mod decide;
 mod digest;
 mod error;
-mod explain;
 mod examples;
+mod explain;
 pub mod grant;
 mod hint;
 mod index;
-mod narrow;
 pub mod matcher;
+mod narrow;
 pub mod pattern;
 mod plan;
 pub mod rule;

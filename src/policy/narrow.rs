@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn the_cluster_counts_as_the_highest_access() {
-        assert_eq!(highest(&permissions(&["a:read", "b:write"])), Some(Access::Write));
+        assert_eq!(
+            highest(&permissions(&["a:read", "b:write"])),
+            Some(Access::Write)
+        );
         assert_eq!(highest(&permissions(&["system:read"])), Some(Access::Admin));
         assert_eq!(highest(&[]), None);
     }

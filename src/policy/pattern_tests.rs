@@ -87,7 +87,15 @@ fn a_star_is_refused_where_values_are_exact() {
 
 #[test]
 fn invisible_characters_and_white_space_are_refused() {
-    for bad in [" a", "a ", "a\n", "a\u{200b}b", "a\u{202e}", "a\u{0}", "\ta"] {
+    for bad in [
+        " a",
+        "a ",
+        "a\n",
+        "a\u{200b}b",
+        "a\u{202e}",
+        "a\u{0}",
+        "\ta",
+    ] {
         assert!(
             matches!(
                 parse(FieldKind::Exact, bad),

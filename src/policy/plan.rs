@@ -10,10 +10,7 @@ use crate::{
 
 use super::{
     Ask, Denial, DomainPolicy, Facts, Grant, PolicyProblem, Refused, Role, Supposition,
-    TestOutcome, Trace, check,
-    decide::Scene,
-    digest, examples, explain,
-    grant::Terms,
+    TestOutcome, Trace, check, decide::Scene, digest, examples, explain, grant::Terms,
     index::DomainIndex,
 };
 
@@ -134,7 +131,8 @@ impl Policy {
         facts: &Facts<'_>,
         ask: &Ask,
     ) -> Result<Supposition, Box<Denial>> {
-        self.judge(domain, facts, ask).map(|(terms, _)| terms.into())
+        self.judge(domain, facts, ask)
+            .map(|(terms, _)| terms.into())
     }
 
     /// Every rule and field that is compared, for `explain`.

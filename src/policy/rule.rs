@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     evidence::{Setting, Source},
-    model::{
-        Namespace, Permission, Reason, RoleName, RuleName, TargetName, TrustDomainName, Ttl,
-    },
+    model::{Namespace, Permission, Reason, RoleName, RuleName, TargetName, TrustDomainName, Ttl},
 };
 
 use super::{Condition, Explain, Forbid, Matcher};

@@ -175,11 +175,7 @@ impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for forbid in &self.forbid {
             let found = forbid.found.as_deref().unwrap_or("absent");
-            let outcome = if forbid.matched {
-                "FORBIDDEN"
-            } else {
-                "ok"
-            };
+            let outcome = if forbid.matched { "FORBIDDEN" } else { "ok" };
             writeln!(
                 f,
                 "forbid {}: `{found}`, forbidden {}: {outcome}",
@@ -269,7 +265,10 @@ mod tests {
             (&*partly.field, partly.found.as_deref()),
             ("f", Some("found"))
         );
-        assert_eq!((partly.rule, partly.wanted, partly.hint), (None, None, None));
+        assert_eq!(
+            (partly.rule, partly.wanted, partly.hint),
+            (None, None, None)
+        );
         assert_eq!(mismatch.shown(Explain::Full), Some(mismatch));
     }
 

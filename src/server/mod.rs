@@ -15,9 +15,9 @@
 mod admission;
 mod answer;
 pub mod app;
+pub mod broker;
 mod connection;
 mod counters;
-pub mod broker;
 mod drain;
 mod framing;
 mod health;
@@ -44,10 +44,9 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
-    broker::{Broker, Outside, StartError},
     app::{AdminRequest, Answer, App, Check, Peer},
+    broker::{Broker, Outside, StartError},
     drain::{Stop, stop_signal},
-
     limits::{Limits, Rate},
     shared::Kind,
     tls::{Certificates, TlsError, TlsFiles},

@@ -18,7 +18,6 @@ use tokio::time::timeout;
 use super::{
     answer::{self, Reply, Tongue},
     app::Answer,
-
     route,
     shared::Conn,
 };

@@ -11,16 +11,16 @@ use std::{
 };
 
 use assay::{
-    exchange::Form,
     base::{
         BoxFuture,
         clock::{Clock, SystemClock},
         random::SystemRandom,
     },
+    exchange::Form,
     model::{Reason, RequestId},
     server::{
-        AdminRequest, Answer, App, Check, Kind, Limits, Listener, Peer, Server, Settings,
-        TlsFiles, Transport,
+        AdminRequest, Answer, App, Check, Kind, Limits, Listener, Peer, Server, Settings, TlsFiles,
+        Transport,
     },
 };
 use bytes::Bytes;

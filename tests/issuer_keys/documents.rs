@@ -193,11 +193,8 @@ async fn u_27_keys_missing_or_misplaced_are_refused() {
         r#"{"keys":{"keys":[]}}"#,
         r#"{"Keys":[]}"#,
     ] {
-        rig.refuses(
-            |i| i.answer(JWKS, Answer::json(set)),
-            "array `keys`",
-        )
-        .await;
+        rig.refuses(|i| i.answer(JWKS, Answer::json(set)), "array `keys`")
+            .await;
     }
 }
 

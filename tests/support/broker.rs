@@ -53,9 +53,16 @@ impl Files {
         fs::create_dir(path.join("trust-domains")).expect("a folder");
         let pem = |kind: &str, der: &[u8]| {
             use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der))
+            format!(
+                "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+                STANDARD.encode(der)
+            )
         };
-        let chain: String = leaf.chain.iter().map(|one| pem("CERTIFICATE", one)).collect();
+        let chain: String = leaf
+            .chain
+            .iter()
+            .map(|one| pem("CERTIFICATE", one))
+            .collect();
         fs::write(path.join("tls.pem"), chain).expect("written");
         fs::write(path.join("tls.key"), pem("PRIVATE KEY", &leaf.key)).expect("written");
         fs::write(path.join("kek"), [7u8; 32]).expect("written");
@@ -204,6 +211,16 @@ impl TestBroker {
         self.post(&pairs).await
     }
 
+    /// Exchanges a token at another broker on the same files.
+    pub async fn exchange_at(&self, other: &Broker, token: &str) -> Reply {
+        let body = form(token);
+        let request = Request::post("/oauth2/token")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(body)))
+            .expect("a request");
+        self.send_to(other, request).await
+    }
+
     /// Posts a form to the token endpoint.
     pub async fn post(&self, pairs: &[(&str, &str)]) -> Reply {
         let body = url::form_urlencoded::Serializer::new(String::new())
@@ -227,8 +244,12 @@ impl TestBroker {
     }
 
     /// Sends a request to the public listener over a connection of its own.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
-        let address = self.broker.address(Kind::Public).expect("a public listener");
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+        self.send_to(&self.broker, request).await
+    }
+
+    async fn send_to(&self, broker: &Broker, mut request: Request<Full<Bytes>>) -> Reply {
+        let address = broker.address(Kind::Public).expect("a public listener");
         request
             .headers_mut()
             .insert(header::HOST, address.to_string().parse().expect("a host"));
@@ -241,9 +262,37 @@ impl TestBroker {
         talk(TokioIo::new(stream), request).await
     }
 
+    /// Opens a connection to the public listener that is kept.
+    pub async fn keep_alive(&self) -> KeepAlive {
+        let address = self
+            .broker
+            .address(Kind::Public)
+            .expect("a public listener");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TlsConnector::from(Arc::clone(&self.client))
+            .connect(name, stream)
+            .await
+            .expect("TLS");
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP");
+        tokio::spawn(connection);
+        KeepAlive { sender }
+    }
+
+    /// Gets a path of the admin listener.
+    pub async fn admin(&self, path: &str) -> Reply {
+        self.plain(Kind::Admin, path).await
+    }
+
     /// Gets a path of the telemetry listener.
     pub async fn telemetry(&self, path: &str) -> Reply {
-        let address = self.broker.address(Kind::Telemetry).expect("a telemetry listener");
+        self.plain(Kind::Telemetry, path).await
+    }
+
+    async fn plain(&self, kind: Kind, path: &str) -> Reply {
+        let address = self.broker.address(kind).expect("a listener");
         let request = Request::get(path)
             .header(header::HOST, address.to_string())
             .body(Full::default())
@@ -257,7 +306,10 @@ impl TestBroker {
         use assay::ledger::{Ledger as _, Query, Sqlite};
         let ledger = Sqlite::open_read_only(&self.files.folder.path().join("ledger.db"))
             .expect("the ledger opens");
-        let all = ledger.audit(Query::default()).await.expect("the audit reads");
+        let all = ledger
+            .audit(Query::default())
+            .await
+            .expect("the audit reads");
         let parse = |record: &assay::ledger::Chained| {
             serde_json::from_str(&record.json).expect("a record is JSON")
         };
@@ -289,12 +341,52 @@ pub fn client(ca: &Ca) -> Arc<rustls::ClientConfig> {
     Arc::new(config)
 }
 
+/// The body of an ordinary exchange for `prod`.
+pub fn form(token: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("grant_type", EXCHANGE),
+            ("subject_token", token),
+            ("subject_token_type", JWT),
+            ("audience", "prod"),
+        ])
+        .finish()
+}
+
+/// One connection to the public listener, for request after request.
+pub struct KeepAlive {
+    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+}
+
+impl KeepAlive {
+    /// Exchanges a token for `prod`: the status and the answer.
+    pub async fn ask(&mut self, token: &str) -> (u16, Value) {
+        let body = form(token);
+        let request = Request::post("/oauth2/token")
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(body)))
+            .expect("a request");
+        self.sender.ready().await.expect("the connection is kept");
+        let answer = self.sender.send_request(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes();
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+}
+
 async fn talk<S>(stream: TokioIo<S>, request: Request<Full<Bytes>>) -> Reply
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(stream).await.expect("HTTP");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+        .await
+        .expect("HTTP");
     tokio::spawn(connection);
     let answer = sender.send_request(request).await.expect("an answer");
     let (parts, body) = answer.into_parts();
@@ -317,7 +409,8 @@ pub struct Reply {
 impl Reply {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|fault| panic!("{fault}: {:?}", self.body))
     }
 
     /// The body as text.
@@ -327,7 +420,10 @@ impl Reply {
 
     /// The `reason` of a refusal.
     pub fn reason(&self) -> String {
-        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+        self.json()["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The minted token of a success.

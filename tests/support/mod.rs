@@ -12,6 +12,7 @@
 
 pub mod broker;
 pub mod fake_issuer;
+pub mod process;
 pub mod tls;
 pub mod tokens;
 

@@ -65,6 +65,12 @@ impl TestKey {
         signature
     }
 
+    /// The private key in PKCS#8: for algorithms that this program never signs
+    /// with, and to look for where it must not be.
+    pub fn pkcs8(&self) -> Vec<u8> {
+        self.signer.to_pkcs8().expect("a key").expose().to_vec()
+    }
+
     /// A token of these claims, under the usual header.
     pub fn token(&self, claims: &Value) -> String {
         Token::new(claims.clone()).sign(self)
@@ -149,7 +155,8 @@ pub fn raw(header: &[u8], claims: &[u8], signature: &[u8]) -> String {
     )
 }
 
-fn encode(bytes: &[u8]) -> String {
+/// Base64url without padding.
+pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

@@ -31,13 +31,17 @@ impl Certificates {
         let mut root = CertificateParams::new(Vec::new())?;
         root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        root.distinguished_name.push(DnType::CommonName, "assay dev: trust nothing else with this");
+        root.distinguished_name.push(
+            DnType::CommonName,
+            "assay dev: trust nothing else with this",
+        );
         let root_key = KeyPair::generate()?;
         let root_certificate = root.self_signed(&root_key)?;
         let signer = Issuer::new(root, root_key);
         let mut leaf =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        leaf.distinguished_name.push(DnType::CommonName, "assay dev");
+        leaf.distinguished_name
+            .push(DnType::CommonName, "assay dev");
         let key = KeyPair::generate()?;
         let leaf_certificate = leaf.signed_by(&key, &signer)?;
         Ok(Self {
@@ -58,11 +62,12 @@ pub(super) fn write(
     let domains = folder.join("trust-domains");
     fs::create_dir_all(&domains)?;
     let key: [u8; 32] = random::bytes(random);
-    // In hexadecimal: a newline at the end of a file is not part of its secret, so
-    // one raw key in 256 would lose its last byte.
-    let key = crate::cli::plan::hex(&key);
-    write_atomic(&folder.join("key-encryption.key"), key.as_bytes(), 0o600)?;
-    write_atomic(&folder.join("tls.key"), certificates.key_pem.as_bytes(), 0o600)?;
+    write_atomic(&folder.join("key-encryption.key"), &key, 0o600)?;
+    write_atomic(
+        &folder.join("tls.key"),
+        certificates.key_pem.as_bytes(),
+        0o600,
+    )?;
     let public = [
         ("ca.pem", certificates.root_pem.clone()),
         ("tls.pem", certificates.leaf_pem.clone()),

@@ -91,7 +91,10 @@ impl Dev {
             let (socket, domain) = (socket.clone(), Arc::clone(&domain));
             async move { workload_api::serve(&socket, domain).await }
         });
-        let running = serve::start(&folder.path.join("assay.yaml"), None, output).await?;
+        let config = folder.path.join("assay.yaml");
+        let plan = serve::load(&config, output)?;
+        let rules = story::rules(&plan, &folder.path);
+        let running = serve::start(plan, &config, None, output).await?;
         running.refresh_keys().await;
 
         let story = story::Story {
@@ -101,10 +104,17 @@ impl Dev {
             domain: &domain,
             running: &running,
             root_pem: &certificates.root_pem,
+            rules,
         };
         story.tell(output).await?;
         if self.once {
             running.stop().await;
+            if folder.is_kept() {
+                let folder = folder.path.display();
+                output.note(format_args!(
+                    "Go on with it:  assay serve --config {folder}/assay.yaml"
+                ));
+            }
             return Ok(Exit::Ok);
         }
         story.invite(output);
@@ -124,16 +134,20 @@ fn free_port() -> Result<SocketAddr, Failure> {
 /// The folder, removed at the end unless the user named it.
 struct Folder {
     path: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
+    temporary: Option<tempfile::TempDir>,
 }
 
 impl Folder {
+    fn is_kept(&self) -> bool {
+        self.temporary.is_none()
+    }
+
     fn new(kept: Option<PathBuf>) -> Result<Self, Failure> {
         let Some(path) = kept else {
             let temporary = tempfile::Builder::new().prefix("assay-dev-").tempdir()?;
             return Ok(Self {
                 path: temporary.path().to_owned(),
-                _temporary: Some(temporary),
+                temporary: Some(temporary),
             });
         };
         std::fs::create_dir_all(&path)?;
@@ -150,7 +164,7 @@ impl Folder {
         let path = path.canonicalize()?;
         Ok(Self {
             path,
-            _temporary: None,
+            temporary: None,
         })
     }
 }

@@ -157,9 +157,11 @@ impl ServerStreamingService<BundlesRequest> for FetchBundles {
             let id = format!("spiffe://{}", domain.workload.trust_domain());
             let bundles = [(id, domain.bundle(false).into_bytes())].into();
             // The keys never change, so the stream stays open after its first message.
-            let stream = tokio_stream::once(Ok(BundlesResponse { bundles }))
-                .chain(tokio_stream::pending());
-            Ok(tonic::Response::new(Box::pin(stream) as Self::ResponseStream))
+            let stream =
+                tokio_stream::once(Ok(BundlesResponse { bundles })).chain(tokio_stream::pending());
+            Ok(tonic::Response::new(
+                Box::pin(stream) as Self::ResponseStream
+            ))
         })
     }
 }

@@ -58,14 +58,12 @@ impl<'a> Evaluation<'a> {
             Node::Texts(texts) => Val::List(texts),
             Node::Subject => Val::Text(self.subject),
             Node::Item => Val::Text(item.ok_or(Fault::Absent)?),
-            Node::Attribute(name) => {
-                match &self.attributes.get(name).ok_or(Fault::Absent)?.value {
-                    Value::Text(text) => Val::Text(text),
-                    Value::Number(number) => Val::Number(*number),
-                    Value::Flag(flag) => Val::Bool(*flag),
-                    Value::List(list) => Val::List(list),
-                }
-            }
+            Node::Attribute(name) => match &self.attributes.get(name).ok_or(Fault::Absent)?.value {
+                Value::Text(text) => Val::Text(text),
+                Value::Number(number) => Val::Number(*number),
+                Value::Flag(flag) => Val::Bool(*flag),
+                Value::List(list) => Val::List(list),
+            },
             Node::If(condition, yes, no) => {
                 let branch = if self.bool(condition, item)? { yes } else { no };
                 return self.value(branch, item);

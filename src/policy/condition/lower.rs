@@ -165,12 +165,14 @@ impl<'e> Lowering<'_, 'e> {
         let args = call.args.as_slice();
         let node = match (name, call.target.as_deref(), args) {
             (operators::LOGICAL_NOT, None, [of]) => Node::Not(self.boxed(of, Type::Bool)?),
-            (operators::LOGICAL_AND, None, [left, right]) => {
-                Node::And(self.boxed(left, Type::Bool)?, self.boxed(right, Type::Bool)?)
-            }
-            (operators::LOGICAL_OR, None, [left, right]) => {
-                Node::Or(self.boxed(left, Type::Bool)?, self.boxed(right, Type::Bool)?)
-            }
+            (operators::LOGICAL_AND, None, [left, right]) => Node::And(
+                self.boxed(left, Type::Bool)?,
+                self.boxed(right, Type::Bool)?,
+            ),
+            (operators::LOGICAL_OR, None, [left, right]) => Node::Or(
+                self.boxed(left, Type::Bool)?,
+                self.boxed(right, Type::Bool)?,
+            ),
             (operators::CONDITIONAL, None, [condition, yes, no]) => {
                 let condition = self.boxed(condition, Type::Bool)?;
                 let (yes, found) = self.typed(yes)?;
@@ -209,11 +211,7 @@ impl<'e> Lowering<'_, 'e> {
         Ok((node, Type::Bool))
     }
 
-    fn is_in(
-        &mut self,
-        needle: &'e IdedExpr,
-        list: &'e IdedExpr,
-    ) -> Result<Node, PolicyError> {
+    fn is_in(&mut self, needle: &'e IdedExpr, list: &'e IdedExpr) -> Result<Node, PolicyError> {
         if is_attrs(list) {
             return Ok(Node::Has(self.known(&text_literal(needle)?)?.0));
         }

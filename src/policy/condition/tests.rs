@@ -65,7 +65,10 @@ fn conditions_read_attributes_and_the_subject() {
 fn a_fault_is_not_an_answer() {
     assert_eq!(holds("attrs.environment == 'x'", GIVEN), Err(Fault::Absent));
     assert_eq!(holds("attrs.environment != 'x'", GIVEN), Err(Fault::Absent));
-    assert_eq!(holds("!(attrs.environment == 'x')", GIVEN), Err(Fault::Absent));
+    assert_eq!(
+        holds("!(attrs.environment == 'x')", GIVEN),
+        Err(Fault::Absent)
+    );
     assert_eq!(holds("attrs.claims.team", GIVEN), Err(Fault::Type));
     let number = |n| {
         let attribute = Attribute {
@@ -82,7 +85,10 @@ fn a_fault_is_not_an_answer() {
     assert_eq!(reads("attrs.claims.team in ['74']"), Ok(false));
     assert_eq!(reads("attrs.claims.team.startsWith('7')"), Err(Fault::Type));
     assert_eq!(reads("size(attrs.claims.team) == 2"), Err(Fault::Type));
-    assert_eq!(reads("attrs.claims.team.all(x, x == 'a')"), Err(Fault::Type));
+    assert_eq!(
+        reads("attrs.claims.team.all(x, x == 'a')"),
+        Err(Fault::Type)
+    );
 }
 
 #[test]
@@ -107,7 +113,11 @@ fn unknown_names_are_errors_with_the_nearest() {
         ("has(attrs.protectd)", "protectd", Some("protected")),
         ("'idd' in attrs", "idd", Some("id")),
         ("attr.id == 'x'", "attr", Some("attrs")),
-        ("environment == 'x'", "environment", Some("attrs.environment")),
+        (
+            "environment == 'x'",
+            "environment",
+            Some("attrs.environment"),
+        ),
         ("subjekt == 'x'", "subjekt", Some("subject")),
         ("attrs.id.startWith('x')", "startWith", Some("startsWith")),
         ("now() > attrs.id", "now", None),
@@ -225,9 +235,34 @@ fn limits_hold_before_the_parser_is_asked() {
 #[test]
 fn nonsense_is_an_error_and_not_a_panic() {
     for source in [
-        "", " ", "(", ")", "'", "\"\"\"", "attrs.", ".", "?", "a ? b", "has()", "has(1)", "[", "{",
-        "attrs.id ==", "== 'x'", "\u{0}", "ä", "''' ", "`x`", "attrs.?id", "-", "- 1", "!",
-        "99999999999999999999 == 1", "'\\u12' == subject", "'\\xZZ' == subject", "b'\\777'",
+        "",
+        " ",
+        "(",
+        ")",
+        "'",
+        "\"\"\"",
+        "attrs.",
+        ".",
+        "?",
+        "a ? b",
+        "has()",
+        "has(1)",
+        "[",
+        "{",
+        "attrs.id ==",
+        "== 'x'",
+        "\u{0}",
+        "ä",
+        "''' ",
+        "`x`",
+        "attrs.?id",
+        "-",
+        "- 1",
+        "!",
+        "99999999999999999999 == 1",
+        "'\\u12' == subject",
+        "'\\xZZ' == subject",
+        "b'\\777'",
     ] {
         assert!(compile(source).is_err(), "{source}");
     }

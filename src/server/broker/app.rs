@@ -43,7 +43,9 @@ impl App for Application {
             };
             let answer = self.life.exchange.run(&form, &caller, request_id).await;
             Answer {
-                retry_after: answer.retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
+                retry_after: answer
+                    .retry_after
+                    .map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
                 ..Answer::json(answer.status, answer.body)
             }
         })
@@ -99,7 +101,9 @@ impl App for Application {
                 true,
                 match faults.first() {
                     None => format!("plan {}", life.plan.load().digest()),
-                    Some(first) => format!("the files are not in order, the old plan stays: {first}"),
+                    Some(first) => {
+                        format!("the files are not in order, the old plan stays: {first}")
+                    }
                 },
             ),
             check(

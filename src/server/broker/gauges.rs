@@ -54,9 +54,21 @@ impl Gauges {
         let mut add = |name: &str, help: &str, family: &Family<Domain, Gauge>| {
             registry.register(name, help, family.clone());
         };
-        add("assay_issuer_keys", "Usable keys of a trust domain", &gauges.keys);
-        add("assay_issuer_fetches", "Fetches of a trust domain's keys since the start", &gauges.fetches);
-        add("assay_issuer_fetch_failures", "Those of them that failed", &gauges.failures);
+        add(
+            "assay_issuer_keys",
+            "Usable keys of a trust domain",
+            &gauges.keys,
+        );
+        add(
+            "assay_issuer_fetches",
+            "Fetches of a trust domain's keys since the start",
+            &gauges.fetches,
+        );
+        add(
+            "assay_issuer_fetch_failures",
+            "Those of them that failed",
+            &gauges.failures,
+        );
         registry.register(
             "assay_issuer_jwks_age_seconds",
             "Time since a trust domain's keys were last confirmed",
@@ -93,8 +105,12 @@ impl Gauges {
             let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
             self.keys.get_or_create(&label).set(number(health.keys));
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            self.fetches.get_or_create(&label).set(count(health.fetches));
-            self.failures.get_or_create(&label).set(count(health.failures));
+            self.fetches
+                .get_or_create(&label)
+                .set(count(health.fetches));
+            self.failures
+                .get_or_create(&label)
+                .set(count(health.failures));
             if let Some(good_at) = health.good_at {
                 self.key_age.get_or_create(&label).set(age(now, good_at));
             }
@@ -105,9 +121,12 @@ impl Gauges {
                 target: key.target.to_string(),
                 phase: key.phase.as_str(),
             };
-            self.signing_age.get_or_create(&label).set(age(now, key.since));
+            self.signing_age
+                .get_or_create(&label)
+                .set(age(now, key.since));
         }
-        self.plan_faulty.set(i64::from(!life.faults.load().is_empty()));
+        self.plan_faulty
+            .set(i64::from(!life.faults.load().is_empty()));
         self.ledger_healthy.set(i64::from(life.ledger.healthy()));
         let mut text = String::new();
         // Writing to a String cannot fail.

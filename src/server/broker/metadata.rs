@@ -46,8 +46,14 @@ mod tests {
             let parsed: serde_json::Value =
                 serde_json::from_str(&document(&issuer.parse().unwrap())).unwrap();
             assert_eq!(parsed["issuer"], issuer);
-            assert_eq!(parsed["token_endpoint"], "https://assay.example/oauth2/token");
-            assert_eq!(parsed["jwks_uri"], "https://assay.example/.well-known/jwks.json");
+            assert_eq!(
+                parsed["token_endpoint"],
+                "https://assay.example/oauth2/token"
+            );
+            assert_eq!(
+                parsed["jwks_uri"],
+                "https://assay.example/.well-known/jwks.json"
+            );
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     config::{self, Change, Diagnostic, Plan, Reload},
     exchange::{BudgetLimits, Exchange, Meters, Parts, Rate, World},
     keys::Keyring,
-    ledger::{Ledger, LedgerError, Sqlite},
+    ledger::{Chained, Ledger, LedgerError, Query, Sqlite},
     signing::{KeyStore, Signing, SigningError},
 };
 
@@ -91,6 +91,11 @@ impl Broker {
     /// starting: their keys are fetched in the background.
     pub async fn start(path: &Path, outside: Outside) -> Result<Self, StartError> {
         let plan = Plan::load(path).map_err(StartError::Config)?;
+        Self::on(plan, path, outside).await
+    }
+
+    /// The same on a plan that was loaded from `path` just now.
+    pub async fn on(plan: Plan, path: &Path, outside: Outside) -> Result<Self, StartError> {
         let settings = settings(plan.broker(), outside.ready_file.clone());
         let key = (plan.broker().key_encryption.resolve()).map_err(StartError::KeyEncryption)?;
         let ledger = Sqlite::open(&plan.broker().ledger, Arc::clone(&outside.clock))?;
@@ -157,6 +162,11 @@ impl Broker {
         self.life.keyring.refresh_due().await;
     }
 
+    /// The audit records that match, in the order of the chain.
+    pub async fn audit(&self, query: Query) -> Result<Vec<Chained>, LedgerError> {
+        self.life.ledger.audit(query).await
+    }
+
     /// Looks after our own keys now, instead of at the next turn.
     pub async fn tick_signing(&self) -> Result<(), SigningError> {
         self.life.signing.tick().await
@@ -181,7 +191,10 @@ impl Life {
     ) -> Result<(), Vec<Diagnostic>> {
         let life = Arc::clone(self);
         let change = tokio::task::spawn_blocking(move || {
-            let mut reload = life.reload.lock().unwrap_or_else(|broken| broken.into_inner());
+            let mut reload = life
+                .reload
+                .lock()
+                .unwrap_or_else(|broken| broken.into_inner());
             how(&mut reload)
         })
         .await

@@ -33,10 +33,17 @@ async fn signing(life: Arc<Life>) {
     let mut said: Option<String> = None;
     loop {
         turn.tick().await;
-        let fault = life.signing.tick().await.err().map(|fault| fault.to_string());
+        let fault = life
+            .signing
+            .tick()
+            .await
+            .err()
+            .map(|fault| fault.to_string());
         if fault != said {
             match &fault {
-                Some(fault) => tracing::error!(%fault, "signing keys are not being looked after; those in memory go on"),
+                Some(fault) => {
+                    tracing::error!(%fault, "signing keys are not being looked after; those in memory go on")
+                }
                 None => tracing::info!("signing keys are looked after again"),
             }
             life.signing_fault.store(Arc::new(fault.clone()));

@@ -1,0 +1,35 @@
+//! The attack catalogue, end to end: every family through the token endpoint of
+//! a real broker over sockets.
+//!
+//! The rooms prove their own checks beside their code. What is proven here is
+//! that no way in goes around them, and what a refusal looks like from outside:
+//! see [`rig::Rig::refuses`] for everything that is asserted of each row. The
+//! names begin with the id of the catalogue's case: J tokens, C claims, S SPIFFE,
+//! O requests, P and K replay and races, A policy, R exhaustion, L secrecy.
+
+mod support;
+
+#[path = "attacks/claims.rs"]
+mod claims;
+#[path = "attacks/exhaustion.rs"]
+mod exhaustion;
+#[path = "attacks/github.rs"]
+mod github;
+#[path = "attacks/jose.rs"]
+mod jose;
+#[path = "attacks/oauth.rs"]
+mod oauth;
+#[path = "attacks/policy.rs"]
+mod policy;
+#[path = "attacks/races.rs"]
+mod races;
+#[path = "attacks/replay.rs"]
+mod replay;
+#[path = "attacks/rig.rs"]
+mod rig;
+#[path = "attacks/secrecy.rs"]
+mod secrecy;
+#[path = "attacks/spiffe.rs"]
+mod spiffe;
+#[path = "attacks/threats.rs"]
+mod threats;
