@@ -58,7 +58,7 @@ async fn key_sets_and_metadata_are_read_and_may_be_cached() {
             (StatusCode::OK, body),
             "{path}"
         );
-        assert_eq!(head.headers[CACHE_CONTROL], "public, max-age=60");
+        assert_eq!(head.headers[CACHE_CONTROL], "public, max-age=5");
         assert_eq!(head.headers[CONTENT_TYPE], "application/json");
         let (head, got) = get(&bench, "HEAD", path).await;
         assert_eq!((head.status, got.as_str()), (StatusCode::OK, ""), "{path}");

@@ -416,7 +416,7 @@ async fn key_sets_over_the_wire() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answer = rig.send(get("/targets/prod/jwks.json")).await;
     assert!(
-        answer.contains("cache-control: public, max-age=60\r\n"),
+        answer.contains("cache-control: public, max-age=5\r\n"),
         "{answer}"
     );
     assert!(answer.ends_with(r#"{"keys":[{"kty":"EC"}]}"#), "{answer}");

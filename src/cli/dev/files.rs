@@ -62,7 +62,10 @@ pub(super) fn write(
     let domains = folder.join("trust-domains");
     fs::create_dir_all(&domains)?;
     let key: [u8; 32] = random::bytes(random);
-    write_atomic(&folder.join("key-encryption.key"), &key, 0o600)?;
+    // In hexadecimal: a newline at the end of a file is no part of the secret in it,
+    // and one raw key in 256 would lose its last byte to that.
+    let key = crate::cli::plan::hex(&key);
+    write_atomic(&folder.join("key-encryption.key"), key.as_bytes(), 0o600)?;
     write_atomic(
         &folder.join("tls.key"),
         certificates.key_pem.as_bytes(),
