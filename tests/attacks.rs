@@ -13,6 +13,8 @@ mod support;
 mod claims;
 #[path = "attacks/exhaustion.rs"]
 mod exhaustion;
+#[path = "attacks/format.rs"]
+mod format;
 #[path = "attacks/github.rs"]
 mod github;
 #[path = "attacks/jose.rs"]

@@ -88,6 +88,33 @@ impl Buckets {
             }
         }
     }
+
+    /// Puts back a token that was taken and not used. Only into the key's own
+    /// bucket: where it shared one, nobody knows any more whose debt it is, and
+    /// refusing too early is the safe side.
+    pub fn give_back(&self, key: &[u8], uptime: Duration) {
+        let hash = self.hasher.hash_one(key);
+        let tag = hash & TAG_MASK;
+        let now = micros(uptime);
+        let index = (hash >> TAG_BITS) % self.sets.len() as u64;
+        let Some(set) = self.sets.get(index as usize) else {
+            return;
+        };
+        loop {
+            let (slot, word) = choose(set, tag, now);
+            if word & TAG_MASK != tag || word >> TAG_BITS <= now {
+                return;
+            }
+            let full_at = (word >> TAG_BITS).saturating_sub(self.interval);
+            let new = full_at << TAG_BITS | tag;
+            if slot
+                .compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Buckets {
@@ -187,6 +214,40 @@ mod tests {
             .count();
         assert_eq!(granted, WAYS);
         assert!(buckets.take(&[0, 0], SECOND).is_err());
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more() {
+        let buckets = Buckets::new(64, 1, 3);
+        // Nothing was taken: nothing is owed, and the burst stays the burst.
+        buckets.give_back(b"a", SECOND);
+        for _ in 0..10 {
+            assert_eq!(buckets.take(b"a", SECOND), Ok(()));
+            buckets.give_back(b"a", SECOND);
+        }
+        for _ in 0..3 {
+            assert_eq!(buckets.take(b"a", SECOND), Ok(()));
+        }
+        assert!(buckets.take(b"a", SECOND).is_err());
+        buckets.give_back(b"a", SECOND);
+        assert_eq!(buckets.take(b"a", SECOND), Ok(()));
+        assert!(buckets.take(b"a", SECOND).is_err());
+    }
+
+    #[test]
+    fn giving_back_pays_nobody_elses_debt() {
+        let buckets = Buckets::new(WAYS, 1, 1);
+        while (0..100_u16).any(|n| buckets.take(&n.to_be_bytes(), SECOND).is_ok()) {}
+        let tag = |n: u16| buckets.hasher.hash_one(n.to_be_bytes().as_slice()) & TAG_MASK;
+        let is_owner = |n: u16| {
+            let words = buckets.sets[0].iter().map(|word| word.load(Ordering::Relaxed));
+            words.into_iter().any(|word| word & TAG_MASK == tag(n))
+        };
+        for n in (0..100_u16).filter(|n| !is_owner(*n)) {
+            buckets.give_back(&n.to_be_bytes(), SECOND);
+        }
+        let granted = (0..100_u16).filter(|n| buckets.take(&n.to_be_bytes(), SECOND).is_ok());
+        assert_eq!(granted.count(), 0);
     }
 
     #[test]

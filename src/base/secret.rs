@@ -43,9 +43,15 @@ impl SecretRef {
                     )
                 })?
                 .into_bytes(),
-            Self::File(path) => std::fs::read(path)?,
+            Self::File(path) => std::fs::read(path).map_err(|fault| {
+                io::Error::new(fault.kind(), format!("{}: {fault}", path.display()))
+            })?,
         };
-        if bytes.last() == Some(&b'\n') {
+        // The line break that an editor leaves behind text. Random bytes may
+        // well end like that, and then it is part of them.
+        if let [text @ .., b'\n'] = &bytes[..]
+            && text.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        {
             bytes.pop();
         }
         if bytes.is_empty() {
@@ -107,5 +113,21 @@ mod tests {
         assert!(reference.resolve().is_err());
         std::fs::write(file.path(), "key\n").unwrap();
         assert_eq!(reference.resolve().unwrap().expose(), b"key");
+    }
+
+    #[test]
+    fn random_bytes_keep_what_looks_like_a_line_break() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut key = [0x91; 32];
+        key[31] = b'\n';
+        std::fs::write(file.path(), key).unwrap();
+        let reference = SecretRef::File(file.path().into());
+        assert_eq!(reference.resolve().unwrap().expose(), key);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let fault = SecretRef::File("/nowhere/key".into()).resolve().err().unwrap();
+        assert!(fault.to_string().contains("/nowhere/key"), "{fault}");
     }
 }

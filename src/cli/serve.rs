@@ -5,13 +5,13 @@ use std::{net::SocketAddr, path::Path, path::PathBuf, sync::Arc};
 use clap::Args;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     base::{clock::SystemClock, outbound::HttpsClient, random::SystemRandom},
     config::Plan,
     ledger::{Chained, LedgerError, Query},
-    server::{Broker, Kind, Outside, ServerError, StartError, Stop, stop_signal},
+    server::{Broker, Kind, Outside, ServerError, StartError, Stop},
     signing::SigningError,
 };
 
@@ -76,6 +76,25 @@ pub(super) fn signing_exit(fault: &SigningError) -> Exit {
 /// A broker of this process.
 pub(super) struct Running {
     broker: Broker,
+    signals: Signals,
+}
+
+/// What the outside may tell a broker. Taken over before it listens: whoever
+/// has seen that it does may send one at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn take_over() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Loads the plan of a broker, and says what is wrong with it.
@@ -96,6 +115,7 @@ pub(super) async fn start(
     ready_file: Option<PathBuf>,
     output: &Output,
 ) -> Result<Running, Failure> {
+    let signals = Signals::take_over()?;
     let clock = Arc::new(SystemClock::new());
     let outside = Outside {
         outbound: Arc::new(HttpsClient::new()),
@@ -119,7 +139,7 @@ pub(super) async fn start(
     for (name, url) in broker.urls() {
         tracing::info!(listener = name, url, "listening");
     }
-    Ok(Running { broker })
+    Ok(Running { broker, signals })
 }
 
 impl Running {
@@ -154,14 +174,15 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT; SIGHUP loads the files again.
-    pub(super) async fn until_stopped(self) -> Outcome {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let stop = stop_signal();
-        tokio::pin!(stop);
+    pub(super) async fn until_stopped(mut self) -> Outcome {
+        let signals = &mut self.signals;
         let how = loop {
             tokio::select! {
-                how = &mut stop => break how?,
-                _ = hangup.recv() => {
+                // Something supervises us, and load balancers need a notice.
+                _ = signals.terminate.recv() => break Stop::Gradual,
+                // A person waits at a terminal.
+                _ = signals.interrupt.recv() => break Stop::Prompt,
+                _ = signals.hangup.recv() => {
                     // What is wrong with them is in the log.
                     if self.broker.reload().await.is_ok() {
                         tracing::info!("the configuration was read again");

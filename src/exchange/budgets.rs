@@ -85,4 +85,17 @@ impl Budgets {
         spend(&self.trust_domain, identity.trust_domain().name.as_str())?;
         spend(&self.target, grant.target().name.as_str())
     }
+
+    /// Gives back what [`Self::spend`] took for a credential that does not come
+    /// to be: whoever shows a used token again must not lock out its owner.
+    pub(super) fn give_back(&self, grant: &Grant, uptime: Duration) {
+        let identity = grant.identity();
+        for (buckets, key) in [
+            (&self.identity, identity.subject()),
+            (&self.trust_domain, identity.trust_domain().name.as_str()),
+            (&self.target, grant.target().name.as_str()),
+        ] {
+            buckets.give_back(key.as_bytes(), uptime);
+        }
+    }
 }

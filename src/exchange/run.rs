@@ -211,9 +211,12 @@ impl Exchange {
             audit: story.issued(&grant, &id, &scope, until),
             fence: Some(fence),
         };
-        self.commit(entry).await.map_err(|fault| match fault {
-            LedgerError::Changed => Stop::Replaced,
-            fault => unrecorded(&fault).into(),
+        self.commit(entry).await.map_err(|fault| {
+            self.budgets.give_back(&grant, self.clock.uptime());
+            match fault {
+                LedgerError::Changed => Stop::Replaced,
+                fault => unrecorded(&fault).into(),
+            }
         })?;
 
         // 8. The grant, by value, becomes the credential.

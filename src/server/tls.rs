@@ -23,7 +23,7 @@ use rustls::{
     CertificateError, InconsistentKeys, RootCertStore, ServerConfig,
     client::verify_server_cert_signed_by_trust_anchor,
     crypto::{CryptoProvider, aws_lc_rs as aws_lc},
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -216,24 +216,32 @@ impl Pair {
         let no_certificate = || TlsError::NoCertificate {
             path: files.certificate.clone(),
         };
-        let no_key = |_: pem::Error| TlsError::NoKey {
+        let no_key = || TlsError::NoKey {
             path: files.key.clone(),
         };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain)
             .collect::<Result<_, _>>()
             .map_err(|_| no_certificate())?;
         let leaf = chain.first().cloned().ok_or_else(no_certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(no_key)?;
-        let key = CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-            },
-            source => TlsError::Refused {
-                path: files.certificate.clone(),
-                source,
-            },
-        })?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| no_key())?;
+        let key = (provider.key_provider.load_private_key(key)).map_err(|_| no_key())?;
+        let key = CertifiedKey::new(chain, key);
+        match key.keys_match() {
+            // A key that cannot say what its public half is has to be believed.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                return Err(TlsError::Mismatch {
+                    certificate: files.certificate.clone(),
+                    key: files.key.clone(),
+                });
+            }
+            Err(source) => {
+                return Err(TlsError::Refused {
+                    path: files.certificate.clone(),
+                    source,
+                });
+            }
+        }
         let not_after = validity(&files.certificate, &leaf, now)?;
         Ok(Some(Self {
             key: Arc::new(key),

@@ -216,6 +216,20 @@ async fn r_22_forgeries_and_refusals_spend_nobodys_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r_23_a_replayed_token_spends_nobodys_budget() {
+    let (rig, _clock, _second) = narrow("    perIdentity: { rate: 1, burst: 3 }\n").await;
+    let used = rig.broker.token("wl:ok");
+    rig.grants("the first", &used).await;
+    // Whoever found a used token must not lock its owner out with it.
+    for _ in 0..10 {
+        rig.refuses("replayed", &used, R::TokenReplayed).await;
+    }
+    rig.grants("the second", &rig.broker.token("wl:ok")).await;
+    rig.grants("the third", &rig.broker.token("wl:ok")).await;
+    over_budget(&rig, "wl:ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r_02_an_address_has_a_rate_and_health_and_keys_do_not_count() {
     let issuer = FakeIssuer::start().await;
     let mut files = Files::new();

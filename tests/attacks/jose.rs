@@ -1,4 +1,4 @@
-//! J: the token as an object. Algorithm, header, key, signature, format.
+//! J: the token as an object. Algorithm, header, key, signature.
 
 use std::sync::Arc;
 
@@ -19,10 +19,7 @@ use crate::{
 /// An issuer with two keys, `ec` and `rsa`; the JWK of the latter has no `alg`.
 async fn two_keys() -> (Rig, Arc<TestKey>, Arc<TestKey>) {
     let issuer = FakeIssuer::start().await;
-    let (ec, rsa) = (
-        Arc::new(TestKey::es256("ec")),
-        Arc::new(TestKey::rs256("rsa")),
-    );
+    let (ec, rsa) = (Arc::new(TestKey::es256("ec")), Arc::new(TestKey::rs256("rsa")));
     issuer.publish(&[Arc::clone(&ec), Arc::clone(&rsa)]);
     let mut open = rsa.jwk();
     open.as_object_mut().expect("a JWK").remove("alg");
@@ -32,18 +29,14 @@ async fn two_keys() -> (Rig, Arc<TestKey>, Arc<TestKey>) {
     (Rig::on(files, issuer).await, ec, rsa)
 }
 
-fn parts(token: &str) -> [String; 3] {
+pub(crate) fn parts(token: &str) -> [String; 3] {
     let parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     parts.try_into().expect("three parts")
 }
 
 fn hs(name: &str, algorithm: hmac::Algorithm, kid: &str, claims: &Value, secret: &[u8]) -> String {
     let header = json!({ "alg": name, "kid": kid }).to_string();
-    let signed = format!(
-        "{}.{}",
-        encode(header.as_bytes()),
-        encode(claims.to_string().as_bytes())
-    );
+    let signed = format!("{}.{}", encode(header.as_bytes()), encode(claims.to_string().as_bytes()));
     let tag = hmac::sign(&hmac::Key::new(algorithm, secret), signed.as_bytes());
     format!("{signed}.{}", encode(tag.as_ref()))
 }
@@ -55,28 +48,12 @@ async fn j_01_and_j_02_no_spelling_of_none_is_an_algorithm() {
     let [_, payload, signature] = parts(&good);
     let mut rows = Vec::new();
     for name in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
-        let header = encode(
-            json!({ "alg": name, "kid": "key-1" })
-                .to_string()
-                .as_bytes(),
-        );
-        rows.push(bad(
-            format!("{name:?} unsigned"),
-            format!("{header}.{payload}."),
-            R::AlgorithmNotAllowed,
-        ));
-        rows.push(bad(
-            format!("{name:?} signed"),
-            format!("{header}.{payload}.{signature}"),
-            R::AlgorithmNotAllowed,
-        ));
+        let header = encode(json!({ "alg": name, "kid": "key-1" }).to_string().as_bytes());
+        rows.push(bad(format!("{name:?} unsigned"), format!("{header}.{payload}."), R::AlgorithmNotAllowed));
+        rows.push(bad(format!("{name:?} signed"), format!("{header}.{payload}.{signature}"), R::AlgorithmNotAllowed));
     }
     let [header, ..] = parts(&good);
-    rows.push(bad(
-        "signature stripped",
-        format!("{header}.{payload}."),
-        R::TokenMalformed,
-    ));
+    rows.push(bad("signature stripped", format!("{header}.{payload}."), R::TokenMalformed));
     rig.refuses_all(rows).await;
 }
 
@@ -88,19 +65,12 @@ async fn j_03_and_j_04_a_public_key_is_no_shared_secret() {
         use signature::KeyPair as _;
         pair.public_key().as_ref().to_vec()
     };
-    let pem = format!(
-        "-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n",
-        STANDARD.encode(&der)
-    );
+    let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", STANDARD.encode(&der));
     let n = rsa.jwk()["n"].as_str().expect("a modulus").to_owned();
     let x = ec.jwk()["x"].as_str().expect("a point").to_owned();
     let secrets: &[(&str, &[u8], &str)] = &[
         ("PEM", pem.as_bytes(), "rsa"),
-        (
-            "PEM without its last line break",
-            pem.trim_end().as_bytes(),
-            "rsa",
-        ),
+        ("PEM without its last line break", pem.trim_end().as_bytes(), "rsa"),
         ("PEM after a space", &[b" ", pem.as_bytes()].concat(), "rsa"),
         ("DER", &der, "rsa"),
         ("n", n.as_bytes(), "rsa"),
@@ -117,15 +87,10 @@ async fn j_03_and_j_04_a_public_key_is_no_shared_secret() {
             ("HS512", hmac::HMAC_SHA512),
         ] {
             let token = hs(alg, algorithm, kid, &claims, secret);
-            rows.push(bad(
-                format!("{alg} with {name}"),
-                token,
-                R::AlgorithmNotAllowed,
-            ));
+            rows.push(bad(format!("{alg} with {name}"), token, R::AlgorithmNotAllowed));
         }
     }
-    rig.table(|rig| rsa.token(&rig.broker.claims("wl:ok")), rows)
-        .await;
+    rig.table(|rig| rsa.token(&rig.broker.claims("wl:ok")), rows).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,24 +100,11 @@ async fn j_05_and_j_06_the_algorithm_is_the_keys_and_the_issuers() {
     // domain allows RS256 only.
     let pair = signature::RsaKeyPair::from_pkcs8(&rsa.pkcs8()).expect("a key");
     let header = encode(br#"{"alg":"PS256","kid":"rsa"}"#);
-    let signed = format!(
-        "{header}.{}",
-        encode(rig.broker.claims("wl:ok").to_string().as_bytes())
-    );
+    let signed = format!("{header}.{}", encode(rig.broker.claims("wl:ok").to_string().as_bytes()));
     let mut made = vec![0; pair.public_modulus_len()];
     let random = rand::SystemRandom::new();
-    pair.sign(
-        &signature::RSA_PSS_SHA256,
-        &random,
-        signed.as_bytes(),
-        &mut made,
-    )
-    .expect("signed");
-    let mut rows = vec![bad(
-        "PS256",
-        format!("{signed}.{}", encode(&made)),
-        R::AlgorithmNotAllowed,
-    )];
+    pair.sign(&signature::RSA_PSS_SHA256, &random, signed.as_bytes(), &mut made).expect("signed");
+    let mut rows = vec![bad("PS256", format!("{signed}.{}", encode(&made)), R::AlgorithmNotAllowed)];
     for (alg, key, reason) in [
         ("RS256", &ec, R::AlgorithmNotAllowed),
         ("ES256", &rsa, R::AlgorithmNotAllowed),
@@ -162,26 +114,13 @@ async fn j_05_and_j_06_the_algorithm_is_the_keys_and_the_issuers() {
         ("ES256K", &ec, R::AlgorithmNotAllowed),
         ("es256", &ec, R::AlgorithmNotAllowed),
     ] {
-        rows.push(bad(
-            format!("{alg} by {}", key.kid()),
-            rig.good().header("alg", alg).sign(key),
-            reason,
-        ));
+        rows.push(bad(format!("{alg} by {}", key.kid()), rig.good().header("alg", alg).sign(key), reason));
     }
     for alg in [json!(null), json!(["ES256"]), json!({}), json!(256)] {
-        rows.push(bad(
-            format!("alg {alg}"),
-            rig.good().header("alg", alg).sign(&ec),
-            R::AlgorithmNotAllowed,
-        ));
+        rows.push(bad(format!("alg {alg}"), rig.good().header("alg", alg).sign(&ec), R::AlgorithmNotAllowed));
     }
-    rows.push(bad(
-        "no alg",
-        rig.good().without_header("alg").sign(&ec),
-        R::AlgorithmNotAllowed,
-    ));
-    rig.table(|rig| rsa.token(&rig.broker.claims("wl:ok")), rows)
-        .await;
+    rows.push(bad("no alg", rig.good().without_header("alg").sign(&ec), R::AlgorithmNotAllowed));
+    rig.table(|rig| rsa.token(&rig.broker.claims("wl:ok")), rows).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,20 +152,12 @@ async fn j_07_and_j_08_a_token_brings_no_key_and_no_address() {
         ("p2c", json!(2_000_000_000)),
         ("cty", json!("JWT")),
     ] {
-        rows.push(bad(
-            name,
-            rig.good().header(name, value).sign(&mine),
-            R::HeaderNotAllowed,
-        ));
+        rows.push(bad(name, rig.good().header(name, value).sign(&mine), R::HeaderNotAllowed));
     }
     rig.refuses_all(rows).await;
     assert_eq!(rig.broker.issuer.hits("/other"), 0);
     let knocked = trap.accept().err().map(|error| error.kind());
-    assert_eq!(
-        knocked,
-        Some(std::io::ErrorKind::WouldBlock),
-        "a key was fetched from where a token said"
-    );
+    assert_eq!(knocked, Some(std::io::ErrorKind::WouldBlock), "a key was fetched from where a token said");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,54 +165,22 @@ async fn j_09_and_j_10_a_kid_is_only_ever_compared() {
     let rig = Rig::start().await;
     let key = rig.broker.issuer.key();
     let mut rows = Vec::new();
-    for kid in [
-        "../../../../dev/null",
-        "' OR 1=1--",
-        "key-1\u{202e}",
-        "KEY-1",
-        "key-1 ",
-        "key-10",
-    ] {
-        rows.push(bad(
-            kid,
-            rig.good().header("kid", kid).sign(&key),
-            R::KeyUnknown,
-        ));
+    for kid in ["../../../../dev/null", "' OR 1=1--", "key-1\u{202e}", "KEY-1", "key-1 ", "key-10"] {
+        rows.push(bad(kid, rig.good().header("kid", kid).sign(&key), R::KeyUnknown));
     }
-    for kid in [
-        json!(""),
-        json!(1),
-        json!({}),
-        json!(["key-1"]),
-        json!(null),
-        json!("key-1\0"),
-        json!("k".repeat(600)),
-    ] {
+    for kid in [json!(""), json!(1), json!({}), json!(["key-1"]), json!(null), json!("key-1\0"), json!("k".repeat(600))] {
         let id: String = kid.to_string().chars().take(20).collect();
-        rows.push(bad(
-            id,
-            rig.good().header("kid", kid).sign(&key),
-            R::KeyIdMissing,
-        ));
+        rows.push(bad(id, rig.good().header("kid", kid).sign(&key), R::KeyIdMissing));
     }
-    rows.push(bad(
-        "long",
-        rig.good().header("kid", "k".repeat(8000)).sign(&key),
-        R::TokenMalformed,
-    ));
+    rows.push(bad("long", rig.good().header("kid", "k".repeat(8000)).sign(&key), R::TokenMalformed));
     rig.refuses_all(rows).await;
 
     // What is shown of it is escaped and short.
     let odd = format!("\u{202e}{}", "k".repeat(400));
     let token = rig.good().header("kid", odd).sign(&key);
     let record = rig.refuses("shown", &token, R::KeyUnknown).await;
-    let shown = record["compared"]["found"]
-        .as_str()
-        .expect("it is recorded");
-    assert!(
-        shown.starts_with("\\u{202e}kkk") && shown.len() < 250,
-        "{shown}"
-    );
+    let shown = record["compared"]["found"].as_str().expect("it is recorded");
+    assert!(shown.starts_with("\\u{202e}kkk") && shown.len() < 250, "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,21 +188,9 @@ async fn j_11_and_j_13_criticality_and_duplicates_in_the_header() {
     let rig = Rig::start().await;
     let key = rig.broker.issuer.key();
     let mut rows = Vec::new();
-    for crit in [
-        json!([]),
-        json!("b64"),
-        json!(["alg"]),
-        json!(["x", "x"]),
-        json!(["x"]),
-        json!(null),
-        json!(5),
-    ] {
+    for crit in [json!([]), json!("b64"), json!(["alg"]), json!(["x", "x"]), json!(["x"]), json!(null), json!(5)] {
         let id = format!("crit {crit}");
-        rows.push(bad(
-            id,
-            rig.good().header("crit", crit).sign(&key),
-            R::HeaderNotAllowed,
-        ));
+        rows.push(bad(id, rig.good().header("crit", crit).sign(&key), R::HeaderNotAllowed));
     }
     let claims = rig.broker.claims("wl:ok").to_string();
     for header in [
@@ -326,11 +213,7 @@ async fn j_15_and_j_16_a_kid_never_crosses_issuers() {
     let (theirs, posing) = (TestKey::es256("b-ec"), TestKey::es256("key-1"));
     let mut rows = vec![bad("their kid", rig.good().sign(&theirs), R::KeyUnknown)];
     for n in 0..20 {
-        rows.push(bad(
-            format!("our kid {n}"),
-            rig.good().sign(&posing),
-            R::SignatureInvalid,
-        ));
+        rows.push(bad(format!("our kid {n}"), rig.good().sign(&posing), R::SignatureInvalid));
     }
     rig.refuses_all(rows).await;
     // All of them together caused one look at the issuer's keys.
@@ -341,64 +224,10 @@ async fn j_15_and_j_16_a_kid_never_crosses_issuers() {
 async fn j_17_without_a_kid_there_is_one_key_or_no_answer() {
     let (rig, ec, _) = two_keys().await;
     let token = rig.good().without_header("kid").sign(&ec);
-    rig.table(
-        |rig| ec.token(&rig.broker.claims("wl:ok")),
-        vec![bad("two keys", token, R::KeyIdMissing)],
-    )
-    .await;
+    rig.table(|rig| ec.token(&rig.broker.claims("wl:ok")), vec![bad("two keys", token, R::KeyIdMissing)]).await;
     let one = Rig::start().await;
-    let token = one
-        .good()
-        .without_header("kid")
-        .sign(&one.broker.issuer.key());
+    let token = one.good().without_header("kid").sign(&one.broker.issuer.key());
     one.grants("one key", &token).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn j_19_and_j_20_there_is_one_serialisation() {
-    let rig = Rig::start().await;
-    let good = rig.broker.token("wl:ok");
-    let [header, payload, signature] = parts(&good);
-    let flat = json!({ "protected": header, "payload": payload, "signature": signature });
-    let both = json!([{ "protected": header, "signature": signature }, { "protected": header, "signature": "AAAA" }]);
-    let mut rows = vec![
-        bad("flattened", flat.to_string(), R::TokenMalformed),
-        bad(
-            "general",
-            json!({ "payload": payload, "signatures": both }).to_string(),
-            R::TokenMalformed,
-        ),
-        bad(
-            "a comment around it",
-            format!("{{\"x\":\"{good}\"}}"),
-            R::TokenMalformed,
-        ),
-    ];
-    for (id, token) in [
-        ("two parts", format!("{header}.{payload}")),
-        ("four parts", format!("{good}.{signature}")),
-        ("a dot before", format!(".{good}")),
-        ("a dot after", format!("{good}.")),
-        ("a space before", format!(" {good}")),
-        ("a line break after", format!("{good}\n")),
-        (
-            "a break inside",
-            format!("{header}.{payload}\r\n.{signature}"),
-        ),
-        ("padding", format!("{header}.{payload}.{signature}==")),
-        (
-            "the other alphabet",
-            format!("{header}.{payload}.+/{}", &signature[2..]),
-        ),
-        ("no header", format!(".{payload}.{signature}")),
-        ("no payload", format!("{header}..{signature}")),
-        ("bearer", format!("Bearer {good}")),
-        ("a homoglyph", good.replacen('.', "\u{2024}", 1)),
-        ("percent", good.replacen('.', "%2e", 1)),
-    ] {
-        rows.push(bad(id, token, R::TokenMalformed));
-    }
-    rig.refuses_all(rows).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -406,70 +235,17 @@ async fn j_21_and_j_22_a_type_says_what_a_token_is_for() {
     let rig = Rig::start().await;
     let key = rig.broker.issuer.key();
     let mut rows = Vec::new();
-    for typ in [
-        "at+jwt",
-        "application/at+jwt",
-        "dpop+jwt",
-        "secevent+jwt",
-        "logout+jwt",
-        "wit+jwt",
-        "JWT ",
-        "kb+jwt",
-    ] {
-        rows.push(bad(
-            typ,
-            rig.good().header("typ", typ).sign(&key),
-            R::TypeNotAllowed,
-        ));
+    for typ in ["at+jwt", "application/at+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt", "wit+jwt", "JWT ", "kb+jwt"] {
+        rows.push(bad(typ, rig.good().header("typ", typ).sign(&key), R::TypeNotAllowed));
     }
     for typ in [json!(1), json!(["JWT"]), json!(""), json!(null)] {
-        rows.push(bad(
-            typ.to_string(),
-            rig.good().header("typ", typ).sign(&key),
-            R::TypeNotAllowed,
-        ));
+        rows.push(bad(typ.to_string(), rig.good().header("typ", typ).sign(&key), R::TypeNotAllowed));
     }
     rig.refuses_all(rows).await;
     for typ in ["jwt", "application/JWT"] {
-        rig.grants(typ, &rig.good().header("typ", typ).sign(&key))
-            .await;
+        rig.grants(typ, &rig.good().header("typ", typ).sign(&key)).await;
     }
-    rig.grants("none", &rig.good().without_header("typ").sign(&key))
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn j_23_and_j_25_nothing_is_decrypted_or_unpacked() {
-    let rig = Rig::start().await;
-    let header =
-        |more: &str| encode(format!(r#"{{"alg":"dir","enc":"A256GCM"{more}}}"#).as_bytes());
-    let (plain, zip) = (header(""), header(r#","zip":"DEF""#));
-    let body = encode(&[0; 8192]);
-    let mut rows = Vec::new();
-    for (id, token) in [
-        (
-            "zip",
-            format!("{zip}..{}.{body}.{}", encode(&[1; 12]), encode(&[2; 16])),
-        ),
-        (
-            "empty key",
-            format!("{plain}..{}.{body}.{}", encode(&[1; 12]), encode(&[2; 16])),
-        ),
-        ("no tag", format!("{plain}..{}.{body}.", encode(&[1; 12]))),
-        (
-            "long vector",
-            format!("{plain}..{}.{body}.{}", encode(&[1; 64]), encode(&[2; 16])),
-        ),
-        ("nothing at all", "....".to_owned()),
-    ] {
-        rows.push(bad(id, token, R::TokenMalformed));
-    }
-    rows.push(bad(
-        "three parts",
-        format!("{zip}.{}.AAAA", encode(b"{}")),
-        R::AlgorithmNotAllowed,
-    ));
-    rig.refuses_all(rows).await;
+    rig.grants("none", &rig.good().without_header("typ").sign(&key)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -496,11 +272,7 @@ async fn j_27_and_j_28_a_signature_has_one_form() {
     der.extend_from_slice(&ecdsa[32..]);
     forms.push(("DER", der));
     for (id, form) in forms {
-        rows.push(bad(
-            format!("EC {id}"),
-            format!("{signed}.{}", encode(&form)),
-            R::SignatureInvalid,
-        ));
+        rows.push(bad(format!("EC {id}"), format!("{signed}.{}", encode(&form)), R::SignatureInvalid));
     }
     let good = rig.good().sign(&rsa);
     let [header, payload, _] = parts(&good);
@@ -516,14 +288,9 @@ async fn j_27_and_j_28_a_signature_has_one_form() {
         ("a byte after", [&made[..], &[0]].concat()),
         ("of another message", rsa.sign(b"other")),
     ] {
-        rows.push(bad(
-            format!("RSA {id}"),
-            format!("{signed}.{}", encode(&form)),
-            R::SignatureInvalid,
-        ));
+        rows.push(bad(format!("RSA {id}"), format!("{signed}.{}", encode(&form)), R::SignatureInvalid));
     }
-    rig.table(|rig| ec.token(&rig.broker.claims("wl:ok")), rows)
-        .await;
+    rig.table(|rig| ec.token(&rig.broker.claims("wl:ok")), rows).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -539,10 +306,7 @@ async fn j_31_a_key_that_anybody_can_sign_for_is_no_key() {
     let header = br#"{"alg":"RS256","kid":"one"}"#;
     let claims = rig.broker.claims("wl:ok").to_string();
     let signed = format!("{}.{}", encode(header), encode(claims.as_bytes()));
-    let info = [
-        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
-        0x05, 0x00, 0x04, 0x20,
-    ];
+    let info = [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
     let hash = digest::digest(&digest::SHA256, signed.as_bytes());
     let mut padded = vec![0xff; 256];
     padded[0] = 0;
@@ -550,58 +314,5 @@ async fn j_31_a_key_that_anybody_can_sign_for_is_no_key() {
     let tail = [&[0], &info[..], hash.as_ref()].concat();
     padded[256 - tail.len()..].copy_from_slice(&tail);
     let token = raw(header, claims.as_bytes(), &padded);
-    rig.refuses_all(vec![bad("e = 1", token, R::KeyUnknown)])
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn j_33_and_j_34_a_payload_can_be_read_in_one_way() {
-    let rig = Rig::start().await;
-    let key = rig.broker.issuer.key();
-    let header = br#"{"alg":"ES256","kid":"key-1"}"#;
-    let good = rig.broker.claims("wl:ok").to_string();
-    let with = |more: &str| format!("{{{more},{}", &good[1..]);
-    let mut rows: Vec<Bad> = Vec::new();
-    for more in [
-        r#""sub":"wl:ok""#,
-        r#""sub":"wl:other""#,
-        r#""aud":"https://other.test""#,
-        r#""iss":"https://other.test""#,
-        r#""exp":99999999999"#,
-        r#""\u0073ub":"wl:other""#,
-        r#""repository":"good","repository":"bad""#,
-        r#""x":[{"y":1,"y":2}]"#,
-    ] {
-        rows.push(bad(
-            more,
-            raw_signed(header, with(more).as_bytes(), &key),
-            R::MemberDuplicated,
-        ));
-    }
-    let mut bytes = with(r#""x":"?""#).into_bytes();
-    let at = bytes.iter().position(|b| *b == b'?').expect("the mark");
-    bytes[at] = 0xff;
-    rows.push(bad(
-        "no UTF-8",
-        raw_signed(header, &bytes, &key),
-        R::TokenMalformed,
-    ));
-    for (id, text) in [
-        ("a byte order mark", format!("\u{feff}{good}")),
-        ("two documents", format!("{good}{good}")),
-        ("a trailing comma", good.replacen('}', ",}", 1)),
-        ("a comment", format!("/**/{good}")),
-        ("a list", format!("[{good}]")),
-        ("a lone surrogate", with(r#""x":"\ud800""#)),
-        ("a raw control character", with("\"x\":\"a\nb\"")),
-        ("infinity", with(r#""x":1e999"#)),
-        ("null", "null".to_owned()),
-    ] {
-        rows.push(bad(
-            id,
-            raw_signed(header, text.as_bytes(), &key),
-            R::TokenMalformed,
-        ));
-    }
-    rig.refuses_all(rows).await;
+    rig.refuses_all(vec![bad("e = 1", token, R::KeyUnknown)]).await;
 }

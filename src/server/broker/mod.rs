@@ -308,9 +308,6 @@ fn limits(broker: &config::Broker) -> Limits {
         head_timeout: configured.header_read.duration(),
         body_timeout: configured.body_read.duration(),
         idle: configured.idle.duration(),
-        // A cache between us and a Temporal server adds to the time that a new
-        // key needs to be known; the periods of rotation allow for this much.
-        jwks_max_age: 5,
         drain_notice: broker.drain.delay.duration(),
         drain: broker.drain.deadline.duration(),
         ..Limits::default()
