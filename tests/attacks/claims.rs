@@ -16,11 +16,11 @@ use crate::{
 const HOUR: i64 = 3600;
 
 impl Rig {
-    fn sign(&self, token: Token) -> String {
+    pub(crate) fn sign(&self, token: Token) -> String {
         token.sign(&self.broker.issuer.key())
     }
 
-    fn with(&self, claim: &str, value: impl Into<Value>) -> String {
+    pub(crate) fn with(&self, claim: &str, value: impl Into<Value>) -> String {
         self.sign(self.good().claim(claim, value))
     }
 }
@@ -29,20 +29,53 @@ impl Rig {
 async fn c_01_and_c_02_times_are_numbers_and_an_end_is_required() {
     let rig = Rig::start().await;
     let mut rows = vec![
-        bad("no exp", rig.sign(rig.good().without_claim("exp")), R::ClaimMissing),
-        bad("no iat", rig.sign(rig.good().without_claim("iat")), R::ClaimMissing),
+        bad(
+            "no exp",
+            rig.sign(rig.good().without_claim("exp")),
+            R::ClaimMissing,
+        ),
+        bad(
+            "no iat",
+            rig.sign(rig.good().without_claim("iat")),
+            R::ClaimMissing,
+        ),
     ];
     for claim in ["exp", "nbf", "iat"] {
         let soon = rig.broker.now().secs() + 60;
-        for value in [json!(soon.to_string()), json!("never"), json!(true), json!({ "at": soon }), json!([soon]), json!(null)] {
-            rows.push(bad(format!("{claim} {value}"), rig.with(claim, value), R::ClaimInvalid));
+        for value in [
+            json!(soon.to_string()),
+            json!("never"),
+            json!(true),
+            json!({ "at": soon }),
+            json!([soon]),
+            json!(null),
+        ] {
+            rows.push(bad(
+                format!("{claim} {value}"),
+                rig.with(claim, value),
+                R::ClaimInvalid,
+            ));
         }
     }
-    for (id, value) in [("exp 0", json!(0)), ("exp -1", json!(-1)), ("exp a fraction", json!(0.5)), ("exp far below", json!(-1e300))] {
+    for (id, value) in [
+        ("exp 0", json!(0)),
+        ("exp -1", json!(-1)),
+        ("exp a fraction", json!(0.5)),
+        ("exp far below", json!(-1e300)),
+    ] {
         rows.push(bad(id, rig.with("exp", value), R::TokenExpired));
     }
-    for value in [json!(i64::MAX), json!(u64::MAX), json!(1e300), json!(9_007_199_254_740_993_i64)] {
-        rows.push(bad(format!("exp {value}"), rig.with("exp", value), R::TokenLifetimeTooLong));
+    for value in [
+        json!(i64::MAX),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(9_007_199_254_740_993_i64),
+    ] {
+        rows.push(bad(
+            format!("exp {value}"),
+            rig.with("exp", value),
+            R::TokenLifetimeTooLong,
+        ));
     }
     rig.refuses_all(rows).await;
 }
@@ -52,22 +85,44 @@ async fn c_03_and_c_04_a_time_is_judged_after_the_signature() {
     let rig = Rig::start().await;
     let now = rig.broker.now().secs();
     let stranger = TestKey::es256("key-1");
-    let expired = || rig.good().claim("exp", now - 60).claim("iat", now - 120).claim("nbf", now - 120);
+    let expired = || {
+        rig.good()
+            .claim("exp", now - 60)
+            .claim("iat", now - 120)
+            .claim("nbf", now - 120)
+    };
     let rows = vec![
-        bad("expired and forged", expired().sign(&stranger), R::SignatureInvalid),
+        bad(
+            "expired and forged",
+            expired().sign(&stranger),
+            R::SignatureInvalid,
+        ),
         bad("expired", rig.sign(expired()), R::TokenExpired),
-        bad("not yet valid", rig.with("nbf", now + 60), R::TokenNotYetValid),
-        bad("issued in the future", rig.with("iat", now + 60), R::TokenNotYetValid),
+        bad(
+            "not yet valid",
+            rig.with("nbf", now + 60),
+            R::TokenNotYetValid,
+        ),
+        bad(
+            "issued in the future",
+            rig.with("iat", now + 60),
+            R::TokenNotYetValid,
+        ),
     ];
     rig.refuses_all(rows).await;
     // Within the leeway of 5 s both ends are believed.
-    rig.grants("a clock that is ahead", &rig.with("nbf", now + 2)).await;
+    rig.grants("a clock that is ahead", &rig.with("nbf", now + 2))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_05_and_c_06_the_audience_is_us_and_nobody_else() {
     let rig = Rig::start().await;
-    let mut rows = vec![bad("none", rig.sign(rig.good().without_claim("aud")), R::ClaimMissing)];
+    let mut rows = vec![bad(
+        "none",
+        rig.sign(rig.good().without_claim("aud")),
+        R::ClaimMissing,
+    )];
     for value in [
         json!(""),
         json!([]),
@@ -81,13 +136,30 @@ async fn c_05_and_c_06_the_audience_is_us_and_nobody_else() {
         json!("prod"),
         json!("temporal.test"),
     ] {
-        rows.push(bad(value.to_string(), rig.with("aud", value), R::AudienceMismatch));
+        rows.push(bad(
+            value.to_string(),
+            rig.with("aud", value),
+            R::AudienceMismatch,
+        ));
     }
-    for value in [json!(5), json!({}), json!(null), json!(true), json!([5]), json!([[AUDIENCE]]), json!({ AUDIENCE: 1 })] {
-        rows.push(bad(format!("type of {value}"), rig.with("aud", value), R::ClaimInvalid));
+    for value in [
+        json!(5),
+        json!({}),
+        json!(null),
+        json!(true),
+        json!([5]),
+        json!([[AUDIENCE]]),
+        json!({ AUDIENCE: 1 }),
+    ] {
+        rows.push(bad(
+            format!("type of {value}"),
+            rig.with("aud", value),
+            R::ClaimInvalid,
+        ));
     }
     rig.refuses_all(rows).await;
-    rig.grants("a list of us", &rig.with("aud", json!([AUDIENCE]))).await;
+    rig.grants("a list of us", &rig.with("aud", json!([AUDIENCE])))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +182,11 @@ async fn c_07_and_c_08_near_is_not_equal() {
         "https://assay.test#",
         "assay.test",
     ] {
-        rows.push(bad(format!("{near:?}"), rig.with("aud", near), R::AudienceMismatch));
+        rows.push(bad(
+            format!("{near:?}"),
+            rig.with("aud", near),
+            R::AudienceMismatch,
+        ));
     }
     rig.refuses_all(rows).await;
 }
@@ -119,9 +195,24 @@ async fn c_07_and_c_08_near_is_not_equal() {
 async fn c_09_to_c_12_the_issuer_is_one_text_that_is_configured() {
     let rig = Rig::start().await;
     let issuer = rig.broker.issuer.issuer();
-    let mut rows = vec![bad("none", rig.sign(rig.good().without_claim("iss")), R::ClaimMissing)];
-    for value in [json!([issuer]), json!(["https://evil.test", issuer]), json!(5), json!({}), json!(null), json!(true)] {
-        rows.push(bad(value.to_string(), rig.with("iss", value), R::ClaimInvalid));
+    let mut rows = vec![bad(
+        "none",
+        rig.sign(rig.good().without_claim("iss")),
+        R::ClaimMissing,
+    )];
+    for value in [
+        json!([issuer]),
+        json!(["https://evil.test", issuer]),
+        json!(5),
+        json!({}),
+        json!(null),
+        json!(true),
+    ] {
+        rows.push(bad(
+            value.to_string(),
+            rig.with("iss", value),
+            R::ClaimInvalid,
+        ));
     }
     for value in [
         format!("{issuer}/"),
@@ -140,19 +231,32 @@ async fn c_09_to_c_12_the_issuer_is_one_text_that_is_configured() {
         let id: String = format!("{value:?}").chars().take(60).collect();
         rows.push(bad(id, rig.with("iss", value), R::IssuerUnknown));
     }
-    rows.push(bad("ourselves", rig.with("iss", AUDIENCE), R::TokenSelfIssued));
+    rows.push(bad(
+        "ourselves",
+        rig.with("iss", AUDIENCE),
+        R::TokenSelfIssued,
+    ));
     let visits = rig.broker.issuer.connections();
     rig.refuses_all(rows).await;
-    assert_eq!(rig.broker.issuer.connections(), visits, "an unknown issuer caused a fetch");
+    assert_eq!(
+        rig.broker.issuer.connections(),
+        visits,
+        "an unknown issuer caused a fetch"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_11_what_is_recorded_of_an_issuer_is_one_short_line() {
     let rig = Rig::start().await;
     let odd = format!("https://x\r\n\u{1b}[31m\"}}{{\u{2028}{}", "y".repeat(8000));
-    let record = rig.refuses("odd", &rig.with("iss", odd), R::IssuerUnknown).await;
+    let record = rig
+        .refuses("odd", &rig.with("iss", odd), R::IssuerUnknown)
+        .await;
     let line = record.to_string();
-    assert!(line.len() < 2000 && !line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line}");
+    assert!(
+        line.len() < 2000 && !line.contains(|c: char| c.is_control() || c == '\u{2028}'),
+        "{line}"
+    );
     assert!(line.contains("u{1b}"), "{line}");
 }
 
@@ -164,87 +268,28 @@ async fn c_13_and_c_14_lifetime_and_age_are_bounded() {
     let rig = Rig::on(files, issuer).await;
     let now = rig.broker.now().secs();
     let rows = vec![
-        bad("ten years", rig.with("exp", now + 10 * 365 * 24 * HOUR), R::TokenLifetimeTooLong),
-        bad("an hour and a bit", rig.with("exp", now + HOUR + 60), R::TokenLifetimeTooLong),
-        bad("issued in the year 1970", rig.with("iat", 0), R::TokenLifetimeTooLong),
-        bad("older than five minutes", rig.sign(rig.good().claim("iat", now - 400).claim("nbf", now - 400)), R::TokenTooOld),
+        bad(
+            "ten years",
+            rig.with("exp", now + 10 * 365 * 24 * HOUR),
+            R::TokenLifetimeTooLong,
+        ),
+        bad(
+            "an hour and a bit",
+            rig.with("exp", now + HOUR + 60),
+            R::TokenLifetimeTooLong,
+        ),
+        bad(
+            "issued in the year 1970",
+            rig.with("iat", 0),
+            R::TokenLifetimeTooLong,
+        ),
+        bad(
+            "older than five minutes",
+            rig.sign(rig.good().claim("iat", now - 400).claim("nbf", now - 400)),
+            R::TokenTooOld,
+        ),
     ];
     rig.refuses_all(rows).await;
-    rig.grants("under an hour", &rig.with("exp", now + HOUR - 60)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c_17_subjects_are_compared_byte_for_byte() {
-    let rig = Rig::start().await;
-    let mut rows = Vec::new();
-    for near in ["WL:OK", "wl:ok ", " wl:ok", "wl:ok/", "wl:ok%00", "wl:оk", "wl:o\u{200b}k", "wl:okk", "wl:o", "issuer-a:wl:ok", "*", "wl:*"] {
-        rows.push(bad(format!("{near:?}"), rig.with("sub", near), R::RuleNoMatch));
-    }
-    for wrong in ["", "wl:ok\0", "wl:ok\n", "\u{85}", &"x".repeat(2000)] {
-        let id: String = format!("{wrong:?}").chars().take(20).collect();
-        rows.push(bad(id, rig.with("sub", wrong), R::SubjectInvalid));
-    }
-    for wrong in [json!(5), json!(["wl:ok"]), json!({}), json!(null), json!(true)] {
-        rows.push(bad(wrong.to_string(), rig.with("sub", wrong), R::ClaimInvalid));
-    }
-    rows.push(bad("none", rig.sign(rig.good().without_claim("sub")), R::ClaimMissing));
-    rig.refuses_all(rows).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c_18_what_we_minted_buys_nothing_more() {
-    let rig = Rig::start().await;
-    let minted = rig.broker.exchange(&rig.broker.token("wl:ok")).await.minted();
-    rig.refuses_all(vec![bad("our own", minted, R::TokenSelfIssued)]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c_19_a_token_id_is_a_bounded_text() {
-    let rig = Rig::start().await;
-    let mut rows = Vec::new();
-    for wrong in [json!(5), json!(""), json!({}), json!(null), json!(["x"]), json!("a\nb"), json!("x".repeat(5000))] {
-        let id: String = wrong.to_string().chars().take(20).collect();
-        rows.push(bad(id, rig.with("jti", wrong), R::ClaimInvalid));
-    }
-    rig.refuses_all(rows).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c_20_to_c_23_claims_match_in_their_own_type() {
-    let issuer = FakeIssuer::start().await;
-    let files = Files::new();
-    let rules = "  rules:\n    - name: typed\n      match:\n        subject: \"wl:ok\"\n        claims: { verified: true, build: 74, groups: admin }\n      grant: { role: worker }\n";
-    files.oidc("issuer-a", &issuer, "    callerClaims: [branch]\n", rules);
-    let rig = Rig::on(files, issuer).await;
-    let good = |rig: &Rig| {
-        let token = rig.good().claim("verified", true).claim("build", 74).claim("groups", json!(["dev", "admin"]));
-        (token.clone(), rig.sign(token))
-    };
-    let with = |claim: &str, value: Value| rig.sign(good(&rig).0.claim(claim, value));
-    let mut rows = Vec::new();
-    for (claim, values) in [
-        ("verified", vec![json!("true"), json!(1), json!("1"), json!(false), json!([true]), json!(null), json!({})]),
-        ("build", vec![json!("74"), json!(74.0), json!(74.5), json!(true), json!([74]), json!(null)]),
-        ("groups", vec![json!(["admin-readonly"]), json!(["ADMIN"]), json!(["admin "]), json!("administrator"), json!([["admin"]]), json!({ "admin": 1 }), json!([]), json!("dev,admin")]),
-    ] {
-        for value in values {
-            rows.push(bad(format!("{claim} {value}"), with(claim, value), R::RuleNoMatch));
-        }
-        let without = rig.sign(good(&rig).0.without_claim(claim));
-        rows.push(bad(format!("no {claim}"), without, R::RuleNoMatch));
-    }
-    // A claim inside another, or under a dotted name, is another claim.
-    let inside = good(&rig).0.without_claim("build").claim("x", json!({ "build": 74 })).claim("claims.build", 74);
-    rows.push(bad("inside another", rig.sign(inside), R::RuleNoMatch));
-    rig.table(|rig| good(rig).1, rows).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c_24_bound_tokens_and_messages_are_no_evidence() {
-    let rig = Rig::start().await;
-    let rows = vec![
-        bad("cnf", rig.with("cnf", json!({ "jkt": "x" })), R::TokenKindRefused),
-        bad("events", rig.with("events", json!({ "http://schemas.openid.net/event/backchannel-logout": {} })), R::TokenKindRefused),
-    ];
-    rig.refuses_all(rows).await;
+    rig.grants("under an hour", &rig.with("exp", now + HOUR - 60))
+        .await;
 }

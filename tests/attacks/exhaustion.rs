@@ -30,24 +30,57 @@ async fn r_05_bombs_are_refused_by_their_size_before_their_content() {
     let mut rows = vec![
         bad("16 KB of dots", dots(16_000), R::TokenMalformed),
         bad("60 KB of dots", dots(60_000), R::TokenTooLarge),
-        bad("one byte too many", format!("{header}.{}.{}", "A".repeat(16_384), "A".repeat(86)), R::TokenTooLarge),
-        bad("a huge header", format!("{}.e30.AAAA", "A".repeat(15_000)), R::TokenMalformed),
-        bad("a huge signature", format!("{header}.e30.{}", "A".repeat(15_000)), R::TokenMalformed),
+        bad(
+            "one byte too many",
+            format!("{header}.{}.{}", "A".repeat(16_384), "A".repeat(86)),
+            R::TokenTooLarge,
+        ),
+        bad(
+            "a huge header",
+            format!("{}.e30.AAAA", "A".repeat(15_000)),
+            R::TokenMalformed,
+        ),
+        bad(
+            "a huge signature",
+            format!("{header}.e30.{}", "A".repeat(15_000)),
+            R::TokenMalformed,
+        ),
     ];
-    let signed = |text: &str| raw_signed(br#"{"alg":"ES256","kid":"key-1"}"#, text.as_bytes(), &key);
+    let signed =
+        |text: &str| raw_signed(br#"{"alg":"ES256","kid":"key-1"}"#, text.as_bytes(), &key);
     for (id, text) in [
-        ("deep lists", format!("{{\"x\":{}{}}}", "[".repeat(5000), "]".repeat(5000))),
-        ("deep objects", format!("{}1{}", "{\"x\":".repeat(1800), "}".repeat(1800))),
+        (
+            "deep lists",
+            format!("{{\"x\":{}{}}}", "[".repeat(5000), "]".repeat(5000)),
+        ),
+        (
+            "deep objects",
+            format!("{}1{}", "{\"x\":".repeat(1800), "}".repeat(1800)),
+        ),
         ("never closed", format!("{{\"x\":{}", "[".repeat(9000))),
         ("many values", format!("{{\"x\":[{}1]}}", "1,".repeat(5500))),
-        ("many members", format!("{{{}\"z\":1}}", (0..1000).map(|n| format!("\"m{n}\":1,")).collect::<String>())),
+        (
+            "many members",
+            format!(
+                "{{{}\"z\":1}}",
+                (0..1000)
+                    .map(|n| format!("\"m{n}\":1,"))
+                    .collect::<String>()
+            ),
+        ),
     ] {
         rows.push(bad(id, signed(&text), R::TokenMalformed));
     }
     let claims = rig.broker.claims("wl:ok").to_string();
     let number = claims.replacen("\"exp\":", &format!("\"exp\":{}", "9".repeat(9000)), 1);
-    rows.push(bad("a number of 9000 digits", signed(&number), R::TokenMalformed));
-    timeout(PATIENCE, rig.refuses_all(rows)).await.expect("quickly");
+    rows.push(bad(
+        "a number of 9000 digits",
+        signed(&number),
+        R::TokenMalformed,
+    ));
+    timeout(PATIENCE, rig.refuses_all(rows))
+        .await
+        .expect("quickly");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +119,10 @@ async fn r_17_a_flood_of_forgeries_does_not_starve_the_honest() {
     }
     // Meanwhile, one after another: every one of them is served.
     for _ in 0..25 {
-        rig.broker.exchange(&rig.broker.token("wl:ok")).await.minted();
+        rig.broker
+            .exchange(&rig.broker.token("wl:ok"))
+            .await
+            .minted();
     }
     flood.join_all().await;
     let records = rig.records().await;
@@ -101,7 +137,9 @@ async fn r_17_a_flood_of_forgeries_does_not_starve_the_honest() {
 async fn narrow(budgets: &str) -> (Rig, Arc<ManualClock>, FakeIssuer) {
     let (issuer, second) = (FakeIssuer::start().await, FakeIssuer::start().await);
     let mut files = Files::new();
-    files.more.push_str("  budgets:\n    perAddress: { rate: 100000, burst: 100000 }\n");
+    files
+        .more
+        .push_str("  budgets:\n    perAddress: { rate: 100000, burst: 100000 }\n");
     files.more.push_str(budgets);
     files.oidc("issuer-a", &issuer, "", RULES);
     files.oidc("issuer-b", &second, "", RULES);
@@ -112,9 +150,14 @@ async fn narrow(budgets: &str) -> (Rig, Arc<ManualClock>, FakeIssuer) {
 
 async fn over_budget(rig: &Rig, subject: &str) {
     let reply = rig.broker.exchange(&rig.broker.token(subject)).await;
-    let record = rig.is_recorded_refusal(subject, &reply, R::BudgetExceeded).await;
+    let record = rig
+        .is_recorded_refusal(subject, &reply, R::BudgetExceeded)
+        .await;
     assert_eq!(record["identity"], format!("issuer-a:{subject}"));
-    let wait = reply.headers["retry-after"].to_str().expect("text").parse::<u64>();
+    let wait = reply.headers["retry-after"]
+        .to_str()
+        .expect("text")
+        .parse::<u64>();
     assert!((1..=60).contains(&wait.expect("seconds")));
 }
 
@@ -129,7 +172,8 @@ async fn r_20_one_identity_cannot_spend_anothers_budget() {
         rig.grants("another", &rig.broker.token("wl:reader")).await;
     }
     clock.advance(Duration::from_secs(2));
-    rig.grants("it comes back", &rig.broker.token("wl:ok")).await;
+    rig.grants("it comes back", &rig.broker.token("wl:ok"))
+        .await;
     rig.grants("twice", &rig.broker.token("wl:ok")).await;
     over_budget(&rig, "wl:ok").await;
 }
@@ -152,9 +196,17 @@ async fn r_22_forgeries_and_refusals_spend_nobodys_budget() {
     let (rig, _clock, _second) = narrow("    perIdentity: { rate: 1, burst: 3 }\n").await;
     let stranger = TestKey::es256("key-1");
     for _ in 0..10 {
-        rig.refuses("forged", &rig.good().sign(&stranger), R::SignatureInvalid).await;
-        let reply = rig.broker.ask(&rig.broker.token("wl:ok"), &[("audience", "prod"), ("scope", "admin")]).await;
-        rig.is_recorded_refusal("no rule", &reply, R::RuleNoMatch).await;
+        rig.refuses("forged", &rig.good().sign(&stranger), R::SignatureInvalid)
+            .await;
+        let reply = rig
+            .broker
+            .ask(
+                &rig.broker.token("wl:ok"),
+                &[("audience", "prod"), ("scope", "admin")],
+            )
+            .await;
+        rig.is_recorded_refusal("no rule", &reply, R::RuleNoMatch)
+            .await;
     }
     let used = rig.broker.token("wl:ok");
     rig.grants("the first", &used).await;
@@ -181,7 +233,9 @@ async fn r_23_a_replayed_token_spends_nobodys_budget() {
 async fn r_02_an_address_has_a_rate_and_health_and_keys_do_not_count() {
     let issuer = FakeIssuer::start().await;
     let mut files = Files::new();
-    files.more.push_str("  budgets:\n    perAddress: { rate: 1, burst: 40 }\n");
+    files
+        .more
+        .push_str("  budgets:\n    perAddress: { rate: 1, burst: 40 }\n");
     files.oidc("issuer-a", &issuer, "", RULES);
     let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
     let rig = Rig::over(TestBroker::on(files, issuer, Arc::clone(&clock) as Arc<dyn Clock>).await);

@@ -43,7 +43,10 @@ impl GitHub {
     }
 
     fn good(&self) -> Token {
-        let mut claims = self.rig.broker.claims("repo:acme/worker:environment:production");
+        let mut claims = self
+            .rig
+            .broker
+            .claims("repo:acme/worker:environment:production");
         let more = json!({
             "iss": "https://token.actions.githubusercontent.com", "aud": AUDIENCE,
             "repository": "acme/worker", "repository_id": "456789",
@@ -70,20 +73,68 @@ impl GitHub {
 async fn c_25_a_stranger_of_the_same_issuer_is_a_stranger() {
     let all = GitHub::start().await;
     let with = |claim: &str, value: &str| all.good().claim(claim, value).sign(&all.key);
-    let squatter = all.good().claim("repository_id", "1").claim("repository_owner_id", "1").sign(&all.key);
+    let squatter = all
+        .good()
+        .claim("repository_id", "1")
+        .claim("repository_owner_id", "1")
+        .sign(&all.key);
     all.refuses_all(vec![
-        bad("another organisation", with("repository_owner_id", "654321"), R::TenantMismatch),
+        bad(
+            "another organisation",
+            with("repository_owner_id", "654321"),
+            R::TenantMismatch,
+        ),
         // The name taken by somebody else after a rename.
         bad("a squatter", squatter, R::TenantMismatch),
-        bad("the id of another under our name", with("repository_id", "1"), R::RuleNoMatch),
-        bad("a number for the id", all.good().claim("repository_owner_id", 123_456).sign(&all.key), R::ClaimInvalid),
-        bad("no organisation", all.good().without_claim("repository_owner_id").sign(&all.key), R::ClaimMissing),
-        bad("another branch", with("ref", "refs/heads/feature"), R::RuleNoMatch),
-        bad("a tag of that name", with("ref", "refs/tags/main"), R::RuleNoMatch),
-        bad("no environment", all.good().without_claim("environment").sign(&all.key), R::RuleNoMatch),
-        bad("the environment in the subject only", with("environment", "staging"), R::RuleNoMatch),
-        bad("no jti", all.good().without_claim("jti").sign(&all.key), R::ClaimMissing),
-        bad("our other issuer's key", all.good().sign(&all.rig.broker.issuer.key()), R::AlgorithmNotAllowed),
+        bad(
+            "the id of another under our name",
+            with("repository_id", "1"),
+            R::RuleNoMatch,
+        ),
+        bad(
+            "a number for the id",
+            all.good()
+                .claim("repository_owner_id", 123_456)
+                .sign(&all.key),
+            R::ClaimInvalid,
+        ),
+        bad(
+            "no organisation",
+            all.good()
+                .without_claim("repository_owner_id")
+                .sign(&all.key),
+            R::ClaimMissing,
+        ),
+        bad(
+            "another branch",
+            with("ref", "refs/heads/feature"),
+            R::RuleNoMatch,
+        ),
+        bad(
+            "a tag of that name",
+            with("ref", "refs/tags/main"),
+            R::RuleNoMatch,
+        ),
+        bad(
+            "no environment",
+            all.good().without_claim("environment").sign(&all.key),
+            R::RuleNoMatch,
+        ),
+        bad(
+            "the environment in the subject only",
+            with("environment", "staging"),
+            R::RuleNoMatch,
+        ),
+        bad(
+            "no jti",
+            all.good().without_claim("jti").sign(&all.key),
+            R::ClaimMissing,
+        ),
+        bad(
+            "our other issuer's key",
+            all.good().sign(&all.rig.broker.issuer.key()),
+            R::AlgorithmNotAllowed,
+        ),
     ])
     .await;
 }
@@ -93,7 +144,11 @@ async fn c_27_triggers_that_run_strangers_code_are_refused() {
     let all = GitHub::start().await;
     let event = |name: &str| all.good().claim("event_name", name).sign(&all.key);
     all.refuses_all(vec![
-        bad("pull_request_target", event("pull_request_target"), R::EventForbidden),
+        bad(
+            "pull_request_target",
+            event("pull_request_target"),
+            R::EventForbidden,
+        ),
         bad("workflow_run", event("workflow_run"), R::EventForbidden),
         bad("issue_comment", event("issue_comment"), R::RuleNoMatch),
         bad("in capitals", event("PUSH"), R::RuleNoMatch),

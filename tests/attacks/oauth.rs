@@ -10,22 +10,31 @@ use http_body_util::Full;
 use serde_json::json;
 
 use crate::{
-    rig::{Rig, bad, is_refusal},
-    support::{
-        broker::{EXCHANGE, JWT, JWT_BEARER, Reply, form},
-        tokens::TestKey,
-    },
+    rig::{Rig, is_refusal},
+    support::broker::{EXCHANGE, JWT, JWT_BEARER, Reply, form},
 };
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Rig {
-    async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Reply {
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.broker.send(request.body(Full::new(Bytes::from(body))).expect("a request")).await
+        self.broker
+            .send(
+                request
+                    .body(Full::new(Bytes::from(body)))
+                    .expect("a request"),
+            )
+            .await
     }
 
     /// Refused before there was a form to judge: counted, and not recorded.
@@ -34,7 +43,11 @@ impl Rig {
         assert!(self.records().await.is_empty(), "{id}");
         let counted = format!("reason=\"{}\"", reason.code());
         let metrics = self.broker.telemetry("/metrics").await;
-        assert!(metrics.text().contains(&counted), "{id}: {}", metrics.text());
+        assert!(
+            metrics.text().contains(&counted),
+            "{id}: {}",
+            metrics.text()
+        );
     }
 }
 
@@ -45,32 +58,110 @@ async fn o_03_and_o_04_parameters_stand_in_a_form_in_the_body() {
     let body = form(&token);
     let post = |path: String, kind: &'static str, text: String| {
         let rig = &rig;
-        async move { rig.raw(Method::POST, &path, &[("content-type", kind)], text).await }
+        async move {
+            rig.raw(Method::POST, &path, &[("content-type", kind)], text)
+                .await
+        }
     };
     let there = || "/oauth2/token".to_owned();
     for (id, reply, reason) in [
-        ("in the query", post(format!("/oauth2/token?{body}"), FORM, String::new()).await, R::RequestMalformed),
-        ("in both", post("/oauth2/token?scope=admin".to_owned(), FORM, body.clone()).await, R::RequestMalformed),
-        ("as JSON", post(there(), "application/json", json!({ "grant_type": EXCHANGE }).to_string()).await, R::ContentTypeUnsupported),
-        ("as text", post(there(), "text/plain", body.clone()).await, R::ContentTypeUnsupported),
-        ("in another charset", post(there(), "application/x-www-form-urlencoded; charset=utf-16", body.clone()).await, R::ContentTypeUnsupported),
-        ("not UTF-8", post(there(), FORM, format!("{body}&x=%ff")).await, R::RequestMalformed),
-        ("a cut escape", post(there(), FORM, format!("{body}&x=%4")).await, R::RequestMalformed),
-        ("NUL", post(there(), FORM, format!("{body}&x=%00")).await, R::RequestMalformed),
-        ("R-07: a flood of parameters", post(there(), FORM, format!("{body}{}", "&x=1".repeat(1000))).await, R::ParameterDuplicated),
-        ("R-07: a flood of names", post(there(), FORM, (0..1000).map(|n| format!("x{n}=1&")).collect()).await, R::RequestMalformed),
-        ("R-01: too large", post(there(), FORM, "x".repeat(70_000)).await, R::BodyTooLarge),
+        (
+            "in the query",
+            post(format!("/oauth2/token?{body}"), FORM, String::new()).await,
+            R::RequestMalformed,
+        ),
+        (
+            "in both",
+            post("/oauth2/token?scope=admin".to_owned(), FORM, body.clone()).await,
+            R::RequestMalformed,
+        ),
+        (
+            "as JSON",
+            post(
+                there(),
+                "application/json",
+                json!({ "grant_type": EXCHANGE }).to_string(),
+            )
+            .await,
+            R::ContentTypeUnsupported,
+        ),
+        (
+            "as text",
+            post(there(), "text/plain", body.clone()).await,
+            R::ContentTypeUnsupported,
+        ),
+        (
+            "in another charset",
+            post(
+                there(),
+                "application/x-www-form-urlencoded; charset=utf-16",
+                body.clone(),
+            )
+            .await,
+            R::ContentTypeUnsupported,
+        ),
+        (
+            "not UTF-8",
+            post(there(), FORM, format!("{body}&x=%ff")).await,
+            R::RequestMalformed,
+        ),
+        (
+            "a cut escape",
+            post(there(), FORM, format!("{body}&x=%4")).await,
+            R::RequestMalformed,
+        ),
+        (
+            "NUL",
+            post(there(), FORM, format!("{body}&x=%00")).await,
+            R::RequestMalformed,
+        ),
+        (
+            "R-07: a flood of parameters",
+            post(there(), FORM, format!("{body}{}", "&x=1".repeat(1000))).await,
+            R::ParameterDuplicated,
+        ),
+        (
+            "R-07: a flood of names",
+            post(
+                there(),
+                FORM,
+                (0..1000).map(|n| format!("x{n}=1&")).collect(),
+            )
+            .await,
+            R::RequestMalformed,
+        ),
+        (
+            "R-01: too large",
+            post(there(), FORM, "x".repeat(70_000)).await,
+            R::BodyTooLarge,
+        ),
     ] {
         rig.refuses_early(id, &reply, reason).await;
     }
     let gzip = [("content-type", FORM), ("content-encoding", "gzip")];
-    let reply = rig.raw(Method::POST, "/oauth2/token", &gzip, body.clone()).await;
-    rig.refuses_early("R-13: compressed", &reply, R::ContentTypeUnsupported).await;
+    let reply = rig
+        .raw(Method::POST, "/oauth2/token", &gzip, body.clone())
+        .await;
+    rig.refuses_early("R-13: compressed", &reply, R::ContentTypeUnsupported)
+        .await;
     for method in [Method::GET, Method::PUT, Method::OPTIONS] {
-        let reply = rig.raw(method.clone(), "/oauth2/token", &[("origin", "https://evil.test")], String::new()).await;
-        rig.refuses_early(method.as_str(), &reply, R::MethodNotAllowed).await;
+        let reply = rig
+            .raw(
+                method.clone(),
+                "/oauth2/token",
+                &[("origin", "https://evil.test")],
+                String::new(),
+            )
+            .await;
+        rig.refuses_early(method.as_str(), &reply, R::MethodNotAllowed)
+            .await;
         assert_eq!(reply.headers["allow"], "POST");
-        assert!(!reply.headers.keys().any(|name| name.as_str().starts_with("access-control")));
+        assert!(
+            !reply
+                .headers
+                .keys()
+                .any(|name| name.as_str().starts_with("access-control"))
+        );
     }
     // None of this burnt the token.
     rig.grants("in the body", &token).await;
@@ -82,13 +173,19 @@ async fn o_05_to_o_08_each_parameter_once_and_those_that_must_be_there() {
     let token = rig.broker.token("wl:ok");
     for missing in ["grant_type", "subject_token", "subject_token_type"] {
         for empty in [false, true] {
-            let mut pairs = vec![("grant_type", EXCHANGE), ("subject_token", &token), ("subject_token_type", JWT), ("audience", "prod")];
+            let mut pairs = vec![
+                ("grant_type", EXCHANGE),
+                ("subject_token", &token),
+                ("subject_token_type", JWT),
+                ("audience", "prod"),
+            ];
             pairs.retain(|(name, _)| *name != missing);
             if empty {
                 pairs.push((missing, ""));
             }
             let reply = rig.broker.post(&pairs).await;
-            rig.is_recorded_refusal(missing, &reply, R::ParameterMissing).await;
+            rig.is_recorded_refusal(missing, &reply, R::ParameterMissing)
+                .await;
         }
     }
     for (name, one, other) in [
@@ -107,13 +204,22 @@ async fn o_05_to_o_08_each_parameter_once_and_those_that_must_be_there() {
         for values in [[one, one], [one, other], ["", one]] {
             let pairs = values.map(|value| (name, value));
             let reply = rig.broker.post(&pairs).await;
-            rig.refuses_early(name, &reply, R::ParameterDuplicated).await;
+            rig.refuses_early(name, &reply, R::ParameterDuplicated)
+                .await;
         }
         // The same name, spelt with an escape.
         let escaped = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
         let body = format!("{name}=a&{escaped}=b");
-        let reply = rig.raw(Method::POST, "/oauth2/token", &[("content-type", FORM)], body).await;
-        rig.refuses_early(name, &reply, R::ParameterDuplicated).await;
+        let reply = rig
+            .raw(
+                Method::POST,
+                "/oauth2/token",
+                &[("content-type", FORM)],
+                body,
+            )
+            .await;
+        rig.refuses_early(name, &reply, R::ParameterDuplicated)
+            .await;
     }
     rig.grants("once each", &token).await;
 }
@@ -126,16 +232,36 @@ async fn o_09_and_o_10_nobody_authenticates_as_a_client_here() {
     let assertion = rig.broker.token("wl:ok");
     for more in [
         "client_id=x&client_secret=y".to_owned(),
-        format!("client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion={assertion}"),
+        format!(
+            "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion={assertion}"
+        ),
     ] {
-        let reply = rig.raw(Method::POST, "/oauth2/token", &[("content-type", FORM)], format!("{body}&{more}")).await;
-        rig.refuses_early(&more, &reply, R::ClientAuthenticationFailed).await;
+        let reply = rig
+            .raw(
+                Method::POST,
+                "/oauth2/token",
+                &[("content-type", FORM)],
+                format!("{body}&{more}"),
+            )
+            .await;
+        rig.refuses_early(&more, &reply, R::ClientAuthenticationFailed)
+            .await;
     }
-    for (value, scheme) in [("Basic eDp5", "Basic"), ("Bearer abc", "Bearer"), ("DPoP abc", "DPoP"), ("Negotiate x", "Basic")] {
+    for (value, scheme) in [
+        ("Basic eDp5", "Basic"),
+        ("Bearer abc", "Bearer"),
+        ("DPoP abc", "DPoP"),
+        ("Negotiate x", "Basic"),
+    ] {
         let headers = [("content-type", FORM), ("authorization", value)];
-        let reply = rig.raw(Method::POST, "/oauth2/token", &headers, body.clone()).await;
-        rig.refuses_early(value, &reply, R::ClientAuthenticationFailed).await;
-        let challenge = reply.headers[header::WWW_AUTHENTICATE].to_str().expect("text");
+        let reply = rig
+            .raw(Method::POST, "/oauth2/token", &headers, body.clone())
+            .await;
+        rig.refuses_early(value, &reply, R::ClientAuthenticationFailed)
+            .await;
+        let challenge = reply.headers[header::WWW_AUTHENTICATE]
+            .to_str()
+            .expect("text");
         assert!(challenge.starts_with(scheme), "{challenge}");
     }
     rig.grants("without", &token).await;
@@ -153,20 +279,71 @@ async fn o_11_to_o_18_a_refused_ask_is_recorded_and_burns_nothing() {
         (&[("audience", "prod ")], R::TargetUnknown),
         (&[("audience", "other")], R::TargetUnknown),
         (&[("resource", "/prod")], R::TargetUnknown),
-        (&[("audience", "prod"), ("resource", "https://evil.test")], R::TargetUnknown),
-        (&[("audience", "prod"), ("audience", "nosuch")], R::TargetUnknown),
-        (&[("audience", "prod"), ("scope", "both payments:admin")], R::ScopeBeyondRole),
-        (&[("audience", "prod"), ("scope", "both payments:write orders:write")], R::ScopeBeyondRole),
-        (&[("audience", "prod"), ("scope", "both temporal-system:admin")], R::ScopeBeyondRole),
-        (&[("audience", "prod"), ("scope", "both Payments:read")], R::ScopeBeyondRole),
-        (&[("audience", "prod"), ("scope", "both payments:READ")], R::ScopeMalformed),
-        (&[("audience", "prod"), ("scope", "both\tpayments:read")], R::ScopeMalformed),
+        (
+            &[("audience", "prod"), ("resource", "https://evil.test")],
+            R::TargetUnknown,
+        ),
+        (
+            &[("audience", "prod"), ("audience", "nosuch")],
+            R::TargetUnknown,
+        ),
+        (
+            &[("audience", "prod"), ("scope", "both payments:admin")],
+            R::ScopeBeyondRole,
+        ),
+        (
+            &[
+                ("audience", "prod"),
+                ("scope", "both payments:write orders:write"),
+            ],
+            R::ScopeBeyondRole,
+        ),
+        (
+            &[
+                ("audience", "prod"),
+                ("scope", "both temporal-system:admin"),
+            ],
+            R::ScopeBeyondRole,
+        ),
+        (
+            &[("audience", "prod"), ("scope", "both Payments:read")],
+            R::ScopeBeyondRole,
+        ),
+        (
+            &[("audience", "prod"), ("scope", "both payments:READ")],
+            R::ScopeMalformed,
+        ),
+        (
+            &[("audience", "prod"), ("scope", "both\tpayments:read")],
+            R::ScopeMalformed,
+        ),
         (&[("audience", "prod"), ("scope", "admin")], R::RuleNoMatch),
-        (&[("audience", "prod"), ("requested_expires_in", "0")], R::ParameterInvalid),
-        (&[("audience", "prod"), ("requested_expires_in", "-5")], R::ParameterInvalid),
-        (&[("audience", "prod"), ("requested_expires_in", "1e9")], R::ParameterInvalid),
-        (&[("audience", "prod"), ("actor_token", "x")], R::ActorTokenUnsupported),
-        (&[("audience", "prod"), ("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")], R::TokenTypeUnsupported),
+        (
+            &[("audience", "prod"), ("requested_expires_in", "0")],
+            R::ParameterInvalid,
+        ),
+        (
+            &[("audience", "prod"), ("requested_expires_in", "-5")],
+            R::ParameterInvalid,
+        ),
+        (
+            &[("audience", "prod"), ("requested_expires_in", "1e9")],
+            R::ParameterInvalid,
+        ),
+        (
+            &[("audience", "prod"), ("actor_token", "x")],
+            R::ActorTokenUnsupported,
+        ),
+        (
+            &[
+                ("audience", "prod"),
+                (
+                    "requested_token_type",
+                    "urn:ietf:params:oauth:token-type:refresh_token",
+                ),
+            ],
+            R::TokenTypeUnsupported,
+        ),
     ];
     for (more, reason) in cases {
         let id = format!("{more:?}");
@@ -174,79 +351,4 @@ async fn o_11_to_o_18_a_refused_ask_is_recorded_and_burns_nothing() {
         rig.is_recorded_refusal(&id, &reply, *reason).await;
     }
     rig.grants("a whole ask", &token).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o_25_what_a_proxy_would_say_is_not_believed() {
-    let rig = Rig::start().await;
-    let headers = [
-        ("x-forwarded-for", "203.0.113.9"),
-        ("x-real-ip", "203.0.113.9"),
-        ("forwarded", "for=203.0.113.9;host=evil.test;proto=http"),
-        ("x-forwarded-host", "evil.test"),
-        ("x-forwarded-client-cert", "URI=spiffe://td1.test/admin"),
-        ("x-assay-identity", "admin"),
-    ];
-    let mut all = headers.to_vec();
-    all.push(("content-type", FORM));
-    let body = form(&rig.broker.token("wl:ok"));
-    let reply = rig.raw(Method::POST, "/oauth2/token", &all, body).await;
-    let claims = crate::support::broker::claims_of(&reply.minted());
-    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("https://assay.test"), &json!("issuer-a:wl:ok")));
-    let record = rig.records().await.remove(0);
-    assert_eq!(record["caller"]["address"], "127.0.0.1");
-    let metadata = rig.raw(Method::GET, "/.well-known/oauth-authorization-server", &headers, String::new()).await;
-    assert!(!metadata.text().contains("evil.test"), "{}", metadata.text());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o_27_strangers_learn_nothing_of_the_policy() {
-    let issuer = crate::support::fake_issuer::FakeIssuer::start().await;
-    let files = crate::support::broker::Files::new();
-    let rules = crate::support::broker::RULES.replace("explain: full", "explain: none");
-    files.oidc("issuer-a", &issuer, "", &rules);
-    let rig = Rig::on(files, issuer).await;
-    let stranger = TestKey::es256("key-1");
-    let members = |reply: &Reply| {
-        let json = reply.json();
-        let names = json.as_object().expect("an object").keys().cloned();
-        names.collect::<std::collections::BTreeSet<_>>()
-    };
-    let wanted = ["error", "error_description", "reason", "request_id"].map(str::to_owned).into();
-    // Nobody's, forged, and genuine without a rule: one status, one error, no detail.
-    for (id, token, reason) in [
-        ("unknown issuer", rig.good().claim("iss", "https://evil.test").sign(&stranger), R::IssuerUnknown),
-        ("forged", rig.good().sign(&stranger), R::SignatureInvalid),
-        ("no rule", rig.broker.token("wl:nobody"), R::RuleNoMatch),
-        ("wrong audience", rig.good().claim("aud", "x").sign(&rig.broker.issuer.key()), R::AudienceMismatch),
-    ] {
-        let reply = rig.broker.exchange(&token).await;
-        rig.is_recorded_refusal(id, &reply, reason).await;
-        assert_eq!(members(&reply), wanted, "{id}");
-        // Not even whether the target exists, unless the evidence is genuine.
-        if reason != R::RuleNoMatch {
-            let other = rig.broker.ask(&token, &[("audience", "nosuch"), ("scope", "nosuch")]).await;
-            rig.is_recorded_refusal(id, &other, reason).await;
-        }
-    }
-    // One with no rule on a target cannot tell it from one that does not exist.
-    for target in ["other", "nosuch"] {
-        let reply = rig.broker.ask(&rig.broker.token("wl:ok"), &[("audience", target)]).await;
-        rig.is_recorded_refusal(target, &reply, R::TargetUnknown).await;
-    }
-    rig.refuses_all(vec![bad("control", rig.broker.token("wl:nobody"), R::RuleNoMatch)]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o_31_what_is_said_of_a_credential_is_true_of_it() {
-    let rig = Rig::start().await;
-    let reply = rig.broker.exchange(&rig.broker.token("wl:ok")).await;
-    let claims = crate::support::broker::claims_of(&reply.minted());
-    let (json, now) = (reply.json(), rig.broker.now().secs());
-    let left = claims["exp"].as_i64().expect("a number") - now;
-    let said = json["expires_in"].as_i64().expect("a number");
-    assert!((0..=5).contains(&(said - left)) && said <= 600, "{said} {left}");
-    for member in ["access_token", "issued_token_type", "token_type", "scope", "request_id"] {
-        assert!(json[member].is_string(), "{member}");
-    }
 }

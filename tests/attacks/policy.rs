@@ -1,32 +1,23 @@
-//! A: who may have what, and how fast "no" is in force.
+//! A: who may have what.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use assay::{ledger::Switch, model::Reason as R};
+use assay::model::Reason as R;
 use serde_json::json;
-use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     rig::{Rig, bad},
     support::{
-        broker::{Files, RULES, claims_of},
+        broker::{Files, claims_of},
         fake_issuer::FakeIssuer,
         tokens::{TestKey, Token},
     },
 };
 
-/// The longest that a switch may take to be in force.
-const LIMIT: Duration = Duration::from_secs(5);
-
-fn one_rule(role: &str) -> String {
-    format!("  rules:\n    - {{ name: one, match: {{ subject: \"wl:ok\" }}, grant: {{ role: {role} }} }}\n")
+pub(crate) fn one_rule(role: &str) -> String {
+    format!(
+        "  rules:\n    - {{ name: one, match: {{ subject: \"wl:ok\" }}, grant: {{ role: {role} }} }}\n"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,23 +25,45 @@ async fn a_01_a_rule_for_everybody_does_not_load() {
     let rig = Rig::start().await;
     let token = || rig.broker.token("wl:ok");
     for (id, rules) in [
-        ("no matcher", "  rules:\n    - { name: one, match: {}, grant: { role: admin } }\n".to_owned()),
+        (
+            "no matcher",
+            "  rules:\n    - { name: one, match: {}, grant: { role: admin } }\n".to_owned(),
+        ),
         ("a star", one_rule("admin").replace("wl:ok", "*")),
         ("an empty text", one_rule("admin").replace("wl:ok", "")),
         ("an expression", one_rule("admin").replace("wl:ok", ".*")),
         ("an unknown role", one_rule("root")),
-        ("an unknown key", one_rule("admin").replace("match", "matches")),
-        ("a rule twice", format!("{}{}", one_rule("worker"), one_rule("admin").replace("  rules:\n", ""))),
+        (
+            "an unknown key",
+            one_rule("admin").replace("match", "matches"),
+        ),
+        (
+            "a rule twice",
+            format!(
+                "{}{}",
+                one_rule("worker"),
+                one_rule("admin").replace("  rules:\n", "")
+            ),
+        ),
         ("no YAML", "  rules: [".to_owned()),
-        ("a test that fails", format!("{}  tests:\n    - allow: {{ subject: \"wl:nobody\" }}\n      role: admin\n", one_rule("admin"))),
+        (
+            "a test that fails",
+            format!(
+                "{}  tests:\n    - allow: {{ subject: \"wl:nobody\" }}\n      role: admin\n",
+                one_rule("admin")
+            ),
+        ),
     ] {
-        rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "", &rules);
+        rig.broker
+            .files
+            .oidc("issuer-a", &rig.broker.issuer, "", &rules);
         let found = rig.broker.broker.reload().await.expect_err(id);
         assert!(!found.is_empty(), "{id}");
         // The good plan stays, and grants what it granted.
         let record = rig.grants(id, &token()).await;
         assert_eq!(record["role"], "worker", "{id}");
-        rig.refuses(id, &rig.broker.token("wl:nobody"), R::RuleNoMatch).await;
+        rig.refuses(id, &rig.broker.token("wl:nobody"), R::RuleNoMatch)
+            .await;
     }
 }
 
@@ -58,12 +71,28 @@ async fn a_01_a_rule_for_everybody_does_not_load() {
 async fn a_02_rules_are_never_united() {
     let rig = Rig::start().await;
     // `wl:two` has the roles worker and reader by two rules.
-    let ask = async |scope: &str| rig.broker.ask(&rig.broker.token("wl:two"), &[("audience", "prod"), ("scope", scope)]).await;
+    let ask = async |scope: &str| {
+        rig.broker
+            .ask(
+                &rig.broker.token("wl:two"),
+                &[("audience", "prod"), ("scope", scope)],
+            )
+            .await
+    };
     for (scope, granted) in [("worker", "payments:write"), ("reader", "payments:read")] {
-        assert_eq!(claims_of(&ask(scope).await.minted())["permissions"], json!([granted]));
+        assert_eq!(
+            claims_of(&ask(scope).await.minted())["permissions"],
+            json!([granted])
+        );
     }
-    for scope in ["reader payments:write", "reader orders:read", "worker payments:admin"] {
-        ask(scope).await.is_refused(400, "invalid_scope", "SCOPE_BEYOND_ROLE");
+    for scope in [
+        "reader payments:write",
+        "reader orders:read",
+        "worker payments:admin",
+    ] {
+        ask(scope)
+            .await
+            .is_refused(400, "invalid_scope", "SCOPE_BEYOND_ROLE");
     }
 }
 
@@ -81,19 +110,41 @@ async fn a_05_and_a_11_a_rule_opens_its_own_target_only() {
     };
     let ask = async |token: String, more: &[(&str, &str)]| rig.broker.ask(&token, more).await;
     let a = |reply: &crate::support::broker::Reply| claims_of(&reply.minted())["aud"].clone();
-    assert_eq!(a(&ask(rig.broker.token("wl:ok"), &[("audience", "prod")]).await), "temporal.test");
-    assert_eq!(a(&ask(token_of_b(), &[("audience", "other")]).await), "other.test");
+    assert_eq!(
+        a(&ask(rig.broker.token("wl:ok"), &[("audience", "prod")]).await),
+        "temporal.test"
+    );
+    assert_eq!(
+        a(&ask(token_of_b(), &[("audience", "other")]).await),
+        "other.test"
+    );
     for (token, target) in [(rig.broker.token("wl:ok"), "other"), (token_of_b(), "prod")] {
-        ask(token, &[("audience", target)]).await.is_refused(400, "invalid_target", "TARGET_UNKNOWN");
+        ask(token, &[("audience", target)]).await.is_refused(
+            400,
+            "invalid_target",
+            "TARGET_UNKNOWN",
+        );
     }
     // Naming a role of the other target does not help either.
     let crossed = [("audience", "prod"), ("scope", "other-worker")];
-    ask(rig.broker.token("wl:ok"), &crossed).await.is_refused(400, "invalid_scope", "SCOPE_UNKNOWN");
+    ask(rig.broker.token("wl:ok"), &crossed).await.is_refused(
+        400,
+        "invalid_scope",
+        "SCOPE_UNKNOWN",
+    );
     // And a credential of one is signed by a key that the other does not list.
-    let minted = ask(rig.broker.token("wl:ok"), &[("audience", "prod")]).await.minted();
+    let minted = ask(rig.broker.token("wl:ok"), &[("audience", "prod")])
+        .await
+        .minted();
     let header = minted.split('.').next().expect("a header").to_owned();
     let kid = claims_of(&format!(".{header}."))["kid"].clone();
-    let kids = async |target: &str| rig.broker.get(&format!("/targets/{target}/jwks.json")).await.json().to_string();
+    let kids = async |target: &str| {
+        rig.broker
+            .get(&format!("/targets/{target}/jwks.json"))
+            .await
+            .json()
+            .to_string()
+    };
     let kid = kid.as_str().expect("a kid");
     assert!(kids("prod").await.contains(kid));
     assert!(!kids("other").await.contains(kid));
@@ -101,7 +152,11 @@ async fn a_05_and_a_11_a_rule_opens_its_own_target_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_14_no_issuer_speaks_for_another() {
-    let issuers = [FakeIssuer::start().await, FakeIssuer::start().await, FakeIssuer::start().await];
+    let issuers = [
+        FakeIssuer::start().await,
+        FakeIssuer::start().await,
+        FakeIssuer::start().await,
+    ];
     let names = ["issuer-a", "issuer-b", "issuer-c"];
     // All use the kid `key-1`; the first two even hold the same key.
     issuers[1].publish(&[issuers[0].key()]);
@@ -111,17 +166,28 @@ async fn a_14_no_issuer_speaks_for_another() {
     }
     let keys: Vec<Arc<TestKey>> = issuers.iter().map(FakeIssuer::key).collect();
     let urls: Vec<String> = issuers.iter().map(FakeIssuer::issuer).collect();
-    let roles = BTreeMap::from([("issuer-a", "worker"), ("issuer-b", "reader"), ("issuer-c", "both")]);
+    let roles = BTreeMap::from([
+        ("issuer-a", "worker"),
+        ("issuer-b", "reader"),
+        ("issuer-c", "both"),
+    ]);
     let [first, rest @ ..] = issuers;
     let rig = Rig::on(files, first).await;
     for signer in 0..3 {
         for claimed in 0..3 {
-            let token = rig.good().claim("iss", urls[claimed].as_str()).sign(&keys[signer]);
+            let token = rig
+                .good()
+                .claim("iss", urls[claimed].as_str())
+                .sign(&keys[signer]);
             let id = format!("{} signs as {}", names[signer], names[claimed]);
             let holds_the_key = Arc::ptr_eq(&keys[signer], &keys[claimed]);
             if holds_the_key {
                 let record = rig.grants(&id, &token).await;
-                assert_eq!(record["identity"], format!("{}:wl:ok", names[claimed]), "{id}");
+                assert_eq!(
+                    record["identity"],
+                    format!("{}:wl:ok", names[claimed]),
+                    "{id}"
+                );
                 assert_eq!(record["trust_domain"], names[claimed], "{id}");
                 assert_eq!(record["role"], roles[names[claimed]], "{id}");
             } else {
@@ -130,92 +196,14 @@ async fn a_14_no_issuer_speaks_for_another() {
         }
     }
     // A subject that spells another's canonical name is still one's own.
-    let token = rig.good().claim("sub", "issuer-a:wl:ok").claim("iss", urls[2].as_str()).sign(&keys[2]);
+    let token = rig
+        .good()
+        .claim("sub", "issuer-a:wl:ok")
+        .claim("iss", urls[2].as_str())
+        .sign(&keys[2]);
     let record = rig.refuses("a borrowed name", &token, R::RuleNoMatch).await;
     assert_eq!(record["identity"], "issuer-c:issuer-a:wl:ok");
     drop(rest);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_15_every_switch_stops_what_it_names_within_five_seconds() {
-    let (one, two) = (FakeIssuer::start().await, FakeIssuer::start().await);
-    let files = Files::new();
-    files.oidc("issuer-a", &one, "", RULES);
-    files.oidc("issuer-b", &two, "", &one_rule("other-worker"));
-    let url = one.issuer();
-    let rig = Rig::on(files, one).await;
-    let unaffected = async || {
-        let mut claims = rig.broker.claims("wl:ok");
-        claims["iss"] = two.issuer().into();
-        rig.broker.ask(&two.token(&claims), &[("audience", "other")]).await.minted();
-    };
-    for switch in [
-        Switch::Issuer(url),
-        Switch::TrustDomain("issuer-a".into()),
-        Switch::Rule { trust_domain: "issuer-a".into(), rule: "worker".into() },
-        Switch::Subject("issuer-a:wl:ok".into()),
-        Switch::Target("prod".into()),
-    ] {
-        let id = switch.to_string();
-        let token = rig.broker.token("wl:ok");
-        rig.switch(switch.clone(), true).await;
-        // The very next exchange: the commit looks at the ledger itself.
-        for _ in 0..3 {
-            crate::rig::is_refusal(&id, &rig.broker.exchange(&token).await, R::Disabled);
-            unaffected().await;
-        }
-        rig.switch(switch, false).await;
-        let granted = async {
-            while rig.broker.exchange(&token).await.status != 200 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(LIMIT, granted).await.unwrap_or_else(|_| panic!("{id} is still on"));
-    }
-    // Each throw is in the same chain as the exchanges.
-    let thrown = rig.records().await.into_iter().filter(|r| r["kind"] == "switch").count();
-    assert_eq!(thrown, 10);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_16_a_switch_thrown_under_load_lets_nothing_through_after() {
-    let rig = Arc::new(Rig::start().await);
-    let (thrown, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let mut load = JoinSet::new();
-    for _ in 0..8 {
-        let (rig, thrown, stop) = (Arc::clone(&rig), Arc::clone(&thrown), Arc::clone(&stop));
-        load.spawn(async move {
-            let (mut granted, mut refused) = (0, 0);
-            while !stop.load(Ordering::SeqCst) {
-                let begun_after = thrown.load(Ordering::SeqCst);
-                let reply = rig.broker.exchange(&rig.broker.token("wl:ok")).await;
-                match reply.status {
-                    200 => {
-                        assert!(!begun_after, "granted after the switch was thrown");
-                        granted += 1;
-                    }
-                    _ => {
-                        crate::rig::is_refusal("under load", &reply, R::Disabled);
-                        refused += 1;
-                    }
-                }
-            }
-            (granted, refused)
-        });
-    }
-    let enough = async |outcome: &str| {
-        while rig.records().await.iter().filter(|r| r["outcome"] == outcome).count() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(LIMIT, enough("issued")).await.expect("exchanges run");
-    rig.switch(Switch::TrustDomain("issuer-a".into()), true).await;
-    thrown.store(true, Ordering::SeqCst);
-    timeout(LIMIT, enough("refused")).await.expect("the switch is in force");
-    stop.store(true, Ordering::SeqCst);
-    let counts = load.join_all().await;
-    assert!(counts.iter().map(|c| c.0).sum::<usize>() > 0);
-    assert!(counts.iter().map(|c| c.1).sum::<usize>() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,17 +224,6 @@ async fn a_17_the_least_of_all_lifetimes_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_18_a_removed_rule_is_removed_for_tokens_already_out() {
-    let rig = Rig::start().await;
-    let token = rig.broker.token("wl:ok");
-    let rules = RULES.replace("\"wl:ok\"", "\"wl:gone\"");
-    rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    singleUse: true\n", &rules);
-    rig.broker.broker.reload().await.expect("the files are in order");
-    rig.refuses("its rule is gone", &token, R::RuleNoMatch).await;
-    rig.grants("another rule", &rig.broker.token("wl:reader")).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_24_what_callers_choose_alone_grants_nothing() {
     let issuer = FakeIssuer::start().await;
     let files = Files::new();
@@ -255,10 +232,48 @@ async fn a_24_what_callers_choose_alone_grants_nothing() {
     let rig = Rig::on(files, issuer).await;
     let sign = |token: Token| token.sign(&rig.broker.issuer.key());
     let good = || sign(rig.good().claim("branch", "main"));
-    rig.table(|_| good(), vec![bad("another subject", sign(rig.good().claim("branch", "main").claim("sub", "wl:x")), R::RuleNoMatch)]).await;
+    rig.table(
+        |_| good(),
+        vec![bad(
+            "another subject",
+            sign(rig.good().claim("branch", "main").claim("sub", "wl:x")),
+            R::RuleNoMatch,
+        )],
+    )
+    .await;
     // A rule that rests on it alone is not even loaded.
     let alone = rules.replace("subject: \"wl:ok\", ", "");
-    rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    callerClaims: [branch]\n", &alone);
-    rig.broker.broker.reload().await.expect_err("a rule on what callers choose");
+    rig.broker.files.oidc(
+        "issuer-a",
+        &rig.broker.issuer,
+        "    callerClaims: [branch]\n",
+        &alone,
+    );
+    rig.broker
+        .broker
+        .reload()
+        .await
+        .expect_err("a rule on what callers choose");
     rig.grants("the good plan stays", &good()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_09_one_issuer_has_one_trust_domain() {
+    let rig = Rig::start().await;
+    // With two, a switch on one, or a use under one, would leave the other.
+    rig.broker
+        .files
+        .oidc("issuer-b", &rig.broker.issuer, "", &one_rule("admin"));
+    rig.broker
+        .broker
+        .reload()
+        .await
+        .expect_err("the same source twice");
+    rig.refuses("unchanged", &rig.broker.token("wl:nobody"), R::RuleNoMatch)
+        .await;
+    let record = rig.grants("unchanged", &rig.broker.token("wl:ok")).await;
+    assert_eq!(
+        (&record["trust_domain"], &record["role"]),
+        (&json!("issuer-a"), &json!("worker"))
+    );
 }

@@ -54,15 +54,35 @@ async fn k_05_a_rule_removed_meanwhile_grants_nothing() {
     let (token, reply) = rig
         .meanwhile(async |rig| {
             let rules = RULES.replace("wl:ok", "wl:someone-else");
-            rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    singleUse: true\n", &rules);
-            rig.broker.broker.reload().await.expect("the files are in order");
+            rig.broker.files.oidc(
+                "issuer-a",
+                &rig.broker.issuer,
+                "    singleUse: true\n",
+                &rules,
+            );
+            rig.broker
+                .broker
+                .reload()
+                .await
+                .expect("the files are in order");
         })
         .await;
-    let record = rig.is_recorded_refusal("removed", &reply, R::RuleNoMatch).await;
+    let record = rig
+        .is_recorded_refusal("removed", &reply, R::RuleNoMatch)
+        .await;
     assert_eq!(rig.credentials().await, 0);
     // Recorded under the plan that refused, and nothing was burnt.
-    rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    singleUse: true\n", RULES);
-    rig.broker.broker.reload().await.expect("the files are in order");
+    rig.broker.files.oidc(
+        "issuer-a",
+        &rig.broker.issuer,
+        "    singleUse: true\n",
+        RULES,
+    );
+    rig.broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     let granted = rig.grants("back again", &token).await;
     assert_ne!(record["policy"], granted["policy"]);
 }
@@ -72,10 +92,22 @@ async fn k_06_a_role_narrowed_meanwhile_is_granted_narrow() {
     let rig = Rig::start().await;
     let (_, reply) = rig
         .meanwhile(async |rig| {
-            let rules = RULES.replace("\"wl:ok\" }, grant: { role: worker }", "\"wl:ok\" }, grant: { role: reader }");
+            let rules = RULES.replace(
+                "\"wl:ok\" }, grant: { role: worker }",
+                "\"wl:ok\" }, grant: { role: reader }",
+            );
             assert_ne!(rules, RULES);
-            rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    singleUse: true\n", &rules);
-            rig.broker.broker.reload().await.expect("the files are in order");
+            rig.broker.files.oidc(
+                "issuer-a",
+                &rig.broker.issuer,
+                "    singleUse: true\n",
+                &rules,
+            );
+            rig.broker
+                .broker
+                .reload()
+                .await
+                .expect("the files are in order");
         })
         .await;
     let claims = crate::support::broker::claims_of(&reply.minted());
@@ -86,15 +118,25 @@ async fn k_06_a_role_narrowed_meanwhile_is_granted_narrow() {
 async fn k_07_a_switch_thrown_meanwhile_stops_the_exchange() {
     for switch in [
         Switch::TrustDomain("issuer-a".into()),
-        Switch::Rule { trust_domain: "issuer-a".into(), rule: "worker".into() },
+        Switch::Rule {
+            trust_domain: "issuer-a".into(),
+            rule: "worker".into(),
+        },
         Switch::Subject("issuer-a:wl:ok".into()),
         Switch::Target("prod".into()),
     ] {
         let rig = Rig::start().await;
-        let (token, reply) = rig.meanwhile(async |rig| rig.switch(switch.clone(), true).await).await;
+        let (token, reply) = rig
+            .meanwhile(async |rig| rig.switch(switch.clone(), true).await)
+            .await;
         crate::rig::is_refusal(&switch.to_string(), &reply, R::Disabled);
         assert_eq!(rig.credentials().await, 0, "{switch}");
-        let refused: Vec<_> = rig.records().await.into_iter().filter(|r| r["kind"] == "exchange").collect();
+        let refused: Vec<_> = rig
+            .records()
+            .await
+            .into_iter()
+            .filter(|r| r["kind"] == "exchange")
+            .collect();
         assert_eq!(refused.len(), 1, "{switch}: {refused:?}");
         rig.switch(switch.clone(), false).await;
         rig.settled(&token).await;
@@ -136,9 +178,17 @@ async fn k_09_callers_that_hang_up_leave_no_credential_without_a_record() {
     // Whatever became of each: shown again, it has been used once in the end.
     for token in &tokens {
         let reply = rig.broker.exchange(token).await;
-        assert!(reply.status == 200 || reply.reason() == "TOKEN_REPLAYED", "{reply:?}");
+        assert!(
+            reply.status == 200 || reply.reason() == "TOKEN_REPLAYED",
+            "{reply:?}"
+        );
     }
-    let issued: Vec<Value> = rig.records().await.into_iter().filter(|r| r["outcome"] == "issued").collect();
+    let issued: Vec<Value> = rig
+        .records()
+        .await
+        .into_iter()
+        .filter(|r| r["outcome"] == "issued")
+        .collect();
     assert_eq!(issued.len(), tokens.len());
     assert_eq!(rig.credentials().await, tokens.len());
 }

@@ -41,14 +41,22 @@ fn twin(token: &str) -> String {
 }
 
 async fn assertion(broker: &TestBroker, token: &str) -> Reply {
-    broker.post(&[("grant_type", JWT_BEARER), ("assertion", token), ("audience", "prod")]).await
+    broker
+        .post(&[
+            ("grant_type", JWT_BEARER),
+            ("assertion", token),
+            ("audience", "prod"),
+        ])
+        .await
 }
 
 fn outcomes(records: &[Value]) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for record in records {
         let text = |name: &str| record[name].as_str().unwrap_or_default();
-        *counts.entry(format!("{} {}", text("outcome"), text("reason"))).or_default() += 1;
+        *counts
+            .entry(format!("{} {}", text("outcome"), text("reason")))
+            .or_default() += 1;
     }
     counts
 }
@@ -64,9 +72,17 @@ async fn p_01_and_p_02_a_used_token_is_used_for_every_grant_and_every_ask() {
     let by_assertion = assertion(&rig.broker, &token).await;
     assert_eq!(by_assertion.json()["error"], "invalid_grant");
     assert_eq!(by_assertion.reason(), "TOKEN_REPLAYED");
-    let more = [("audience", "prod"), ("scope", "worker"), ("requested_expires_in", "60")];
-    rig.broker.ask(&token, &more).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
-    rig.grants("another token", &rig.broker.token("wl:ok")).await;
+    let more = [
+        ("audience", "prod"),
+        ("scope", "worker"),
+        ("requested_expires_in", "60"),
+    ];
+    rig.broker
+        .ask(&token, &more)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    rig.grants("another token", &rig.broker.token("wl:ok"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,8 +95,10 @@ async fn j_29_another_signature_does_not_make_another_token() {
     rig.refuses("its twin", &twin, R::TokenReplayed).await;
     // The twin is a valid token: that is why the first use must count.
     let fresh = rig.broker.token("wl:ok");
-    rig.grants("a twin first", &super::replay::twin(&fresh)).await;
-    rig.refuses("then the token", &fresh, R::TokenReplayed).await;
+    rig.grants("a twin first", &super::replay::twin(&fresh))
+        .await;
+    rig.refuses("then the token", &fresh, R::TokenReplayed)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,11 +146,23 @@ async fn p_07_a_refusal_burns_nothing() {
     let token = rig.broker.token("wl:late");
     rig.refuses("no rule yet", &token, R::RuleNoMatch).await;
     rig.refuses("still none", &token, R::RuleNoMatch).await;
-    let rules = format!("{RULES}    - {{ name: late, match: {{ subject: \"wl:late\" }}, grant: {{ role: reader }} }}\n");
-    rig.broker.files.oidc("issuer-a", &rig.broker.issuer, "    singleUse: true\n", &rules);
-    rig.broker.broker.reload().await.expect("the files are in order");
+    let rules = format!(
+        "{RULES}    - {{ name: late, match: {{ subject: \"wl:late\" }}, grant: {{ role: reader }} }}\n"
+    );
+    rig.broker.files.oidc(
+        "issuer-a",
+        &rig.broker.issuer,
+        "    singleUse: true\n",
+        &rules,
+    );
+    rig.broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     rig.grants("the rule is there", &token).await;
-    rig.refuses("and now it is used", &token, R::TokenReplayed).await;
+    rig.refuses("and now it is used", &token, R::TokenReplayed)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -155,25 +185,46 @@ async fn k_01_sixty_four_at_once_get_one_credential() {
     let replies = all.join_all().await;
     let granted = replies.iter().filter(|reply| reply.status == 200).count();
     assert_eq!(granted, 1);
-    assert!(replies.iter().all(|reply| reply.status == 200 || reply.reason() == "TOKEN_REPLAYED"));
-    let expected = HashMap::from([("issued ".to_owned(), 1), ("refused TOKEN_REPLAYED".to_owned(), 63)]);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.status == 200 || reply.reason() == "TOKEN_REPLAYED")
+    );
+    let expected = HashMap::from([
+        ("issued ".to_owned(), 1),
+        ("refused TOKEN_REPLAYED".to_owned(), 63),
+    ]);
     assert_eq!(outcomes(&rig.records().await), expected);
     assert_eq!(rig.credentials().await, before + 1);
-    rig.grants("another token", &rig.broker.token("wl:ok")).await;
-    let state = assay::ledger::Ledger::verify_chain(&*rig.replica()).await.expect("it reads");
-    assert!(matches!(state, ChainState::Intact { records: 65, .. }), "{state:?}");
+    rig.grants("another token", &rig.broker.token("wl:ok"))
+        .await;
+    let state = assay::ledger::Ledger::verify_chain(&*rig.replica())
+        .await
+        .expect("it reads");
+    assert!(
+        matches!(state, ChainState::Intact { records: 65, .. }),
+        "{state:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn k_02_two_replicas_on_one_ledger_count_one_use() {
     let rig = Arc::new(Rig::start().await);
     // Another process would read the same files; its ledger is the same file.
-    let second = crate::support::broker::launch(&rig.broker.files, Arc::clone(&rig.broker.clock)).await;
-    let second = Arc::new(second.map_err(|fault| fault.to_string()).expect("it starts"));
+    let second =
+        crate::support::broker::launch(&rig.broker.files, Arc::clone(&rig.broker.clock)).await;
+    let second = Arc::new(
+        second
+            .map_err(|fault| fault.to_string())
+            .expect("it starts"),
+    );
     second.refresh_keys().await;
     for _ in 0..8 {
         let token = rig.broker.token("wl:ok");
-        let (one, two) = tokio::join!(rig.broker.exchange(&token), rig.broker.exchange_at(&second, &token));
+        let (one, two) = tokio::join!(
+            rig.broker.exchange(&token),
+            rig.broker.exchange_at(&second, &token)
+        );
         let mut statuses = [one.status, two.status];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 400], "{one:?} {two:?}");

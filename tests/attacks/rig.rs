@@ -55,7 +55,12 @@ impl Rig {
     pub(crate) async fn start() -> Self {
         let issuer = FakeIssuer::start().await;
         let files = Files::new();
-        files.oidc("issuer-a", &issuer, "    singleUse: true\n", crate::support::broker::RULES);
+        files.oidc(
+            "issuer-a",
+            &issuer,
+            "    singleUse: true\n",
+            crate::support::broker::RULES,
+        );
         Self::on(files, issuer).await
     }
 
@@ -128,17 +133,29 @@ impl Rig {
         let before = self.credentials().await;
         let reply = self.broker.exchange(token).await;
         let record = self.is_recorded_refusal(id, &reply, reason).await;
-        assert_eq!(self.credentials().await, before, "{id}: something was minted");
+        assert_eq!(
+            self.credentials().await,
+            before,
+            "{id}: something was minted"
+        );
         if let Some((_, signature)) = token.rsplit_once('.').filter(|(_, s)| s.len() > 20) {
             for text in [reply.text(), &record.to_string()] {
-                assert!(!text.contains(signature), "{id}: the signature is in {text}");
+                assert!(
+                    !text.contains(signature),
+                    "{id}: the signature is in {text}"
+                );
             }
         }
         record
     }
 
     /// Asserts the answer of a refusal, and that exactly one record says the same.
-    pub(crate) async fn is_recorded_refusal(&self, id: &str, reply: &Reply, reason: Reason) -> Value {
+    pub(crate) async fn is_recorded_refusal(
+        &self,
+        id: &str,
+        reply: &Reply,
+        reason: Reason,
+    ) -> Value {
         is_refusal(id, reply, reason);
         let json = reply.json();
         let mut records = self.records().await;
@@ -151,7 +168,10 @@ impl Rig {
         assert_eq!(record["outcome"], outcome, "{id}: {record}");
         assert_eq!(record["reason"], reason.code(), "{id}: {record}");
         assert_eq!(record["request_id"], json["request_id"], "{id}");
-        assert!(record["credential"].is_null() && record["scope"].is_null(), "{id}: {record}");
+        assert!(
+            record["credential"].is_null() && record["scope"].is_null(),
+            "{id}: {record}"
+        );
         record
     }
 
@@ -176,7 +196,10 @@ impl Rig {
         let record = Record {
             json: r#"{"kind":"switch"}"#.into(),
         };
-        self.replica().set_switch(switch, on, record).await.expect("it is thrown");
+        self.replica()
+            .set_switch(switch, on, record)
+            .await
+            .expect("it is thrown");
     }
 }
 
