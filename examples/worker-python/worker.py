@@ -1,52 +1,56 @@
 """A Temporal worker whose credential is renewed while it runs.
 
-    pip install temporalio httpx
+    pip install temporalio
 """
 
 import asyncio
+import json
 import logging
 import os
 import pathlib
+import urllib.error
+import urllib.parse
+import urllib.request
+from datetime import timedelta
 
-import httpx
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-with workflow.unsafe.imports_passed_through():
-    from datetime import timedelta
 
-
-async def exchange(http: httpx.AsyncClient) -> tuple[str, float]:
+def exchange() -> tuple[str, float]:
     """The platform's token for a Temporal credential and its seconds to live."""
     # Read anew each time: the platform replaces it.
     token = pathlib.Path(os.environ["ASSAY_TOKEN_FILE"]).read_text().strip()
-    answer = await http.post(
-        os.environ["ASSAY_URL"] + "/oauth2/token",
-        data={
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-            "subject_token": token,
-            "audience": os.environ["ASSAY_TARGET"],
-        },
-    )
-    if answer.is_error:
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": token,
+        "audience": os.environ["ASSAY_TARGET"],
+    }
+    try:
+        with urllib.request.urlopen(
+            os.environ["ASSAY_URL"] + "/oauth2/token",
+            data=urllib.parse.urlencode(form).encode(),
+            timeout=10,
+        ) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as refusal:
         # Says why, by a stable `reason`; never holds a token.
-        raise RuntimeError(f"{answer.status_code} {answer.text}")
-    body = answer.json()
+        raise OSError(f"{refusal.code} {refusal.read().decode()}") from None
     return body["access_token"], body["expires_in"]
 
 
-async def keep_fresh(client: Client, http: httpx.AsyncClient, life: float) -> None:
+async def keep_fresh(client: Client, life: float) -> None:
     """Renews at half of the credential's life. A renewal that fails is tried
     again; until it works the last good credential goes on."""
     wait = life / 2
     while True:
         await asyncio.sleep(wait)
         try:
-            client.api_key, life = await exchange(http)
+            client.api_key, life = await asyncio.to_thread(exchange)
             wait = life / 2
-        except (RuntimeError, OSError, httpx.HTTPError) as fault:
+        except OSError as fault:
             logging.warning("the Temporal credential was not renewed: %s", fault)
             wait = 10
 
@@ -66,22 +70,21 @@ class Greeting:
 
 
 async def main() -> None:
-    async with httpx.AsyncClient(timeout=10) as http:
-        credential, life = await exchange(http)
-        client = await Client.connect(
-            os.environ["TEMPORAL_ADDRESS"],
-            namespace=os.environ["TEMPORAL_NAMESPACE"],
-            api_key=credential,
-            # An API key turns TLS on; a server on this machine may have none.
-            tls=os.environ.get("TEMPORAL_TLS") != "false",
-        )
-        renewal = asyncio.create_task(keep_fresh(client, http, life))
-        try:
-            await Worker(
-                client, task_queue="greetings", workflows=[Greeting], activities=[greet]
-            ).run()
-        finally:
-            renewal.cancel()
+    credential, life = await asyncio.to_thread(exchange)
+    client = await Client.connect(
+        os.environ["TEMPORAL_ADDRESS"],
+        namespace=os.environ["TEMPORAL_NAMESPACE"],
+        api_key=credential,
+        # An API key turns TLS on; a server on this machine may have none.
+        tls=os.environ.get("TEMPORAL_TLS") != "false",
+    )
+    renewal = asyncio.create_task(keep_fresh(client, life))
+    try:
+        await Worker(
+            client, task_queue="greetings", workflows=[Greeting], activities=[greet]
+        ).run()
+    finally:
+        renewal.cancel()
 
 
 if __name__ == "__main__":

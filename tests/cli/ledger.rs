@@ -4,16 +4,19 @@ use std::{
     io::{BufRead as _, BufReader},
     process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
+use assay::base::clock::{Clock, ManualClock};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{
     Folder, members,
     support::{
-        broker::{Reply, client},
-        process::{self, Connection, Served, eventually, path},
+        broker::{Files, RULES, Reply, TestBroker, client},
+        fake_issuer::FakeIssuer,
+        process::{self, Connection, Ran, Served, eventually, now, path},
     },
 };
 
@@ -44,17 +47,15 @@ impl Live {
 
     async fn published(&mut self, target: &str) -> Vec<String> {
         let reply = self.connection.get(&format!("/targets/{target}/jwks.json")).await;
-        let keys = reply.expect("an answer").json();
-        let kid = |key: &Value| key["kid"].as_str().expect("a kid").to_owned();
-        keys["keys"].as_array().expect("keys").iter().map(kid).collect()
+        kids(&reply.expect("an answer"))
     }
+}
 
-    /// The keys of `prod` in a phase, as the command lists them.
-    fn keys(&self, phase: &str) -> Vec<String> {
-        let rows = self.folder.json(&["keys", "list"]).exits(0).lines();
-        let of = rows.iter().filter(|row| row["target"] == "prod" && row["phase"] == phase);
-        of.map(|row| row["kid"].as_str().expect("a kid").to_owned()).collect()
-    }
+/// The ids of a key set.
+fn kids(reply: &Reply) -> Vec<String> {
+    let keys = reply.json();
+    let kid = |key: &Value| key["kid"].as_str().expect("a kid").to_owned();
+    keys["keys"].as_array().expect("keys").iter().map(kid).collect()
 }
 
 fn kid_of(token: &str) -> String {
@@ -63,50 +64,73 @@ fn kid_of(token: &str) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
+/// The broker is in this process, for the hour until a published key signs has
+/// to be passed; the command is not, and its clock is the machine's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g_03_a_rotation_reaches_a_running_broker_and_fails_no_exchange() {
-    let mut live = Live::start().await;
-    let rows = live.folder.json(&["keys", "list"]).exits(0).lines();
+    let start = now().minus(Duration::from_secs(3 * 3600));
+    let clock = Arc::new(ManualClock::at(start));
+    let issuer = FakeIssuer::start().await;
+    let files = Files::new();
+    files.oidc("issuer-a", &issuer, "", RULES);
+    let live = TestBroker::on(files, issuer, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    let config = path(&live.files, "assay.yaml");
+    let keys = |args: &[&str]| {
+        Ran::of(process::assay(["keys"]).args(args).args(["-o", "json", "--config"]).arg(&config))
+    };
+    let in_phase = |phase: &str| -> Vec<String> {
+        let rows = keys(&["list"]).exits(0).lines();
+        let of = rows.iter().filter(|row| row["target"] == "prod" && row["phase"] == phase);
+        of.map(|row| row["kid"].as_str().expect("a kid").to_owned()).collect()
+    };
+    let published = async || kids(&live.get("/targets/prod/jwks.json").await);
+
+    let rows = keys(&["list"]).exits(0).lines();
     assert_eq!(rows.len(), 2, "one for each target: {rows:?}");
     assert_eq!(members(&rows[0]), ["alg", "created_at", "due", "kid", "phase", "since", "target"]);
-    let old = live.keys("active").remove(0);
-    assert_eq!(kid_of(&live.ask("wl:ok").await.minted()), old);
+    let old = in_phase("active").remove(0);
+    assert_eq!(kid_of(&live.exchange(&live.token("wl:ok")).await.minted()), old);
 
-    let ran = live.folder.run(&["keys", "rotate", "prod"]).exits(0);
+    let ran = keys(&["rotate", "prod"]).exits(0);
     assert!(ran.stderr.contains("running brokers"), "{ran:?}");
-    // Every credential until the switch and after it is by a key that was
+    let next = in_phase("next").remove(0);
+    eventually("the next key is published", async || published().await.contains(&next)).await;
+    // To ask twice is to have asked.
+    keys(&["rotate", "prod"]).exits(0);
+    assert_eq!(in_phase("next"), [next.clone()]);
+    // The key that signs cannot be withdrawn.
+    keys(&["retire", "prod", &old]).exits(1);
+    keys(&["retire", "prod", "no-such-key"]).exits(1);
+    keys(&["rotate", "nowhere"]).exits(1);
+
+    // Until the switch and after it, every credential is by a key that was
     // published before.
+    let mut minutes = 0;
     loop {
-        let published = live.published("prod").await;
-        let kid = kid_of(&live.ask("wl:ok").await.minted());
-        let after = live.published("prod").await;
-        assert!(published.contains(&kid) || after.contains(&kid), "{kid}: {published:?}");
-        if kid != old {
-            assert!(published.contains(&kid), "it signs and was not published before");
+        let before = published().await;
+        let kid = kid_of(&live.exchange(&live.token("wl:ok")).await.minted());
+        assert!(before.contains(&kid), "{kid} signs and was not published: {before:?}");
+        if kid == next {
             break;
         }
+        clock.advance(Duration::from_secs(300));
+        live.broker.tick_signing().await.expect("the ledger is there");
+        minutes += 5;
+        assert!(minutes < 120, "it never switches");
     }
-    // What the old one signed is still good.
-    assert!(live.published("prod").await.contains(&old));
-    assert_eq!(live.keys("retiring"), [old.clone()]);
-
-    let active = live.keys("active").remove(0);
-    let ran = live.folder.run(&["keys", "retire", "prod", &active]);
-    assert_ne!(ran.code, Some(0), "the key that signs cannot be withdrawn: {ran:?}");
-    live.folder.run(&["keys", "retire", "prod", "no-such-key"]).exits(1);
-    live.folder.run(&["keys", "rotate", "nowhere"]).exits(1);
-    live.folder.run(&["keys", "retire", "prod", &old]).exits(0);
-    eventually("the retired key is withdrawn", async || {
-        !live.published("prod").await.contains(&old)
-    })
-    .await;
-    assert_eq!(kid_of(&live.ask("wl:ok").await.minted()), active);
+    assert!(minutes >= 5, "servers were given no time to fetch it");
+    // What the old one signed is still good, until somebody says otherwise.
+    assert!(published().await.contains(&old));
+    assert_eq!(in_phase("retiring"), [old.clone()]);
+    keys(&["retire", "prod", &old]).exits(0);
+    eventually("the retired key is withdrawn", async || !published().await.contains(&old)).await;
+    assert_eq!(kid_of(&live.exchange(&live.token("wl:ok")).await.minted()), next);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_in_wrong_hands_is_withdrawn_within_seconds() {
     let mut live = Live::start().await;
-    let old = live.keys("active").remove(0);
+    let old = kid_of(&live.ask("wl:ok").await.minted());
     let others = live.published("other").await;
     live.folder.run(&["keys", "rotate", "prod", "--compromised"]).exits(0);
     eventually("it is withdrawn", async || !live.published("prod").await.contains(&old)).await;
