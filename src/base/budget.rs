@@ -240,7 +240,9 @@ mod tests {
         while (0..100_u16).any(|n| buckets.take(&n.to_be_bytes(), SECOND).is_ok()) {}
         let tag = |n: u16| buckets.hasher.hash_one(n.to_be_bytes().as_slice()) & TAG_MASK;
         let is_owner = |n: u16| {
-            let words = buckets.sets[0].iter().map(|word| word.load(Ordering::Relaxed));
+            let words = buckets.sets[0]
+                .iter()
+                .map(|word| word.load(Ordering::Relaxed));
             words.into_iter().any(|word| word & TAG_MASK == tag(n))
         };
         for n in (0..100_u16).filter(|n| !is_owner(*n)) {
