@@ -284,3 +284,29 @@ async fn metadata_and_key_sets_are_whole() {
     );
     assert!(serde_json::from_slice::<serde_json::Value>(&unknown.body).is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_ends_with_its_evidence_where_the_trust_domain_says_so() {
+    use support::{
+        broker::{Files, RULES},
+        fake_issuer::FakeIssuer,
+    };
+    let issuer = FakeIssuer::start().await;
+    let files = Files::new();
+    files.oidc(
+        "issuer-a",
+        &issuer,
+        "",
+        &format!("  boundLifetime: true\n{RULES}"),
+    );
+    let clock = std::sync::Arc::new(assay::base::clock::SystemClock::new());
+    let broker = TestBroker::on(files, issuer, clock).await;
+    let mut claims = broker.claims("wl:ok");
+    let reply = broker.exchange(&broker.issuer.token(&claims)).await;
+    let left = reply.json()["expires_in"].as_i64().unwrap();
+    assert!((200..=300).contains(&left), "{left}");
+    // Too little is left for a worker to do anything with.
+    claims["exp"] = (broker.now().secs() + 20).into();
+    let reply = broker.exchange(&broker.issuer.token(&claims)).await;
+    reply.is_refused(400, "invalid_request", "LIFETIME_TOO_SHORT");
+}

@@ -85,7 +85,7 @@ pub fn read(document: &mut Document, around: Around<'_>) -> Option<Parts> {
     let policy = DomainPolicy {
         name: name?,
         demands: Demands::of(&domain.source),
-        bind_to_evidence_life: false,
+        bind_to_evidence_life: spec.flag("boundLifetime").unwrap_or(false),
         explain,
         forbid,
         rules,

@@ -29,12 +29,17 @@ const fn may(name: &'static str, doc: &'static str, kind: Kind) -> Key {
 }
 
 /// What all sources have beside their own key.
-fn common() -> [Key; 4] {
+fn common() -> [Key; 5] {
     [
         may(
             "explain",
             "What a refused caller is told: `none` the reason only, `mismatch` (the default) also the field and its own value, `full` also what the rule wants.",
             Kind::Word(&["none", "mismatch", "full"]),
+        ),
+        may(
+            "boundLifetime",
+            "Whether a credential ends with the token that it was given for, if not before; `false` by default, since most platforms' tokens live for minutes.",
+            Kind::Flag,
         ),
         may(
             "forbid",
