@@ -3,6 +3,11 @@
 //! recorded, what can be told is told, and when the trouble ends it goes on by
 //! itself.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
@@ -18,7 +23,8 @@ use support::{
     process::{self, Connection, FileIssuer, PROGRAM, Ran, Served, eventually, get_plain, path},
 };
 
-const RULE: &str = "  rules:\n    - { name: worker, match: { subject: \"wl:ok\" }, grant: { role: worker } }\n";
+const RULE: &str =
+    "  rules:\n    - { name: worker, match: { subject: \"wl:ok\" }, grant: { role: worker } }\n";
 
 #[track_caller]
 fn is_unavailable(reply: &Reply) {
@@ -39,13 +45,22 @@ async fn f_09_a_locked_ledger_mints_nothing_and_heals() {
     let ready = broker.telemetry("/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("[-]ledger"), "{}", ready.text());
-    assert!(broker.telemetry("/metrics").await.text().contains("assay_ledger_healthy 0"));
+    assert!(
+        broker
+            .telemetry("/metrics")
+            .await
+            .text()
+            .contains("assay_ledger_healthy 0")
+    );
     // Temporal servers go on: their keys are in memory.
     assert_eq!(broker.get("/targets/prod/jwks.json").await.status, 200);
     assert_eq!(broker.telemetry("/livez").await.status, 200);
 
     locker.execute_batch("ROLLBACK").unwrap();
-    eventually("the ledger heals", async || broker.telemetry("/readyz").await.status == 200).await;
+    eventually("the ledger heals", async || {
+        broker.telemetry("/readyz").await.status == 200
+    })
+    .await;
     // What was refused for our own fault was not used up.
     broker.exchange(&token).await.minted();
     let audit = broker.audit().await;
@@ -58,16 +73,25 @@ async fn f_11_a_ledger_that_was_taken_away_is_not_begun_anew() {
     let broker = TestBroker::start().await;
     let used = broker.token("wl:ok");
     broker.exchange(&used).await.minted();
-    let (here, away) = (path(&broker.files, "ledger.db"), path(&broker.files, "away.db"));
+    let (here, away) = (
+        path(&broker.files, "ledger.db"),
+        path(&broker.files, "away.db"),
+    );
     fs::rename(&here, &away).unwrap();
     is_unavailable(&broker.exchange(&used).await);
     let token = broker.token("wl:ok");
     is_unavailable(&broker.exchange(&token).await);
     assert!(!here.exists(), "an empty ledger knows no used tokens");
     fs::rename(&away, &here).unwrap();
-    eventually("the ledger is back", async || broker.telemetry("/readyz").await.status == 200).await;
+    eventually("the ledger is back", async || {
+        broker.telemetry("/readyz").await.status == 200
+    })
+    .await;
     broker.exchange(&token).await.minted();
-    broker.exchange(&used).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    broker
+        .exchange(&used)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,13 +100,24 @@ async fn f_01_a_full_disk_mints_nothing_and_heals() {
     issuer.write(&files, "    singleUse: true\n", RULE);
     let served = Served::start_without_xfsz(&files.config());
     let tls = client(&files.ca);
-    let mut connection = Connection::open(served.address("public"), &tls).await.expect("it listens");
-    connection.exchange(&issuer.token("wl:ok"), "prod").await.expect("an answer").minted();
+    let mut connection = Connection::open(served.address("public"), &tls)
+        .await
+        .expect("it listens");
+    connection
+        .exchange(&issuer.token("wl:ok"), "prod")
+        .await
+        .expect("an answer")
+        .minted();
 
     served.limit(Resource::Fsize, Some(4096));
     let token = issuer.token("wl:ok");
     for _ in 0..3 {
-        is_unavailable(&connection.exchange(&token, "prod").await.expect("an answer"));
+        is_unavailable(
+            &connection
+                .exchange(&token, "prod")
+                .await
+                .expect("an answer"),
+        );
     }
     let line = served.logs("disk");
     assert!(line.contains("\"level\":\"ERROR\""), "{line}");
@@ -94,10 +129,21 @@ async fn f_01_a_full_disk_mints_nothing_and_heals() {
         get_plain(telemetry, "/readyz/ledger").await.status == 200
     })
     .await;
-    connection.exchange(&token, "prod").await.expect("an answer").minted();
+    connection
+        .exchange(&token, "prod")
+        .await
+        .expect("an answer")
+        .minted();
     assert!(served.stop().success());
     let config = path(&files, "assay.yaml");
-    let verdict = process::run(["audit", "verify", "-o", "json", "--config", config.to_str().unwrap()]);
+    let verdict = process::run([
+        "audit",
+        "verify",
+        "-o",
+        "json",
+        "--config",
+        config.to_str().unwrap(),
+    ]);
     assert_eq!(verdict.exits(0).json()["records"], 2);
 }
 
@@ -109,16 +155,28 @@ async fn f_19_without_descriptors_those_who_are_in_are_served_and_the_rest_can_c
     let address = served.address("public");
     let tls = client(&files.ca);
     let mut inside = Connection::open(address, &tls).await.expect("it listens");
-    inside.exchange(&issuer.token("wl:ok"), "prod").await.expect("an answer").minted();
+    inside
+        .exchange(&issuer.token("wl:ok"), "prod")
+        .await
+        .expect("an answer")
+        .minted();
     served.limit(Resource::Nofile, Some(64));
     // The system takes these; the broker cannot.
     let mut crowd = Vec::new();
     for _ in 0..100 {
-        crowd.push(tokio::net::TcpStream::connect(address).await.expect("the system connects"));
+        crowd.push(
+            tokio::net::TcpStream::connect(address)
+                .await
+                .expect("the system connects"),
+        );
     }
     served.logs("cannot take a connection");
     for _ in 0..5 {
-        inside.exchange(&issuer.token("wl:ok"), "prod").await.expect("an answer").minted();
+        inside
+            .exchange(&issuer.token("wl:ok"), "prod")
+            .await
+            .expect("an answer")
+            .minted();
     }
     drop(crowd);
     eventually("newcomers are served again", async || {
@@ -157,7 +215,10 @@ async fn f_13_a_clock_that_jumps_is_noticed_and_tokens_are_judged_by_it() {
     assert!(clock_check(&broker).await.contains("steady"));
 
     clock.jump_to(start.plus(Duration::from_secs(3600)));
-    broker.exchange(&first).await.is_refused(400, "invalid_request", "TOKEN_EXPIRED");
+    broker
+        .exchange(&first)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_EXPIRED");
     broker.exchange(&broker.token("wl:ok")).await.minted();
     eventually("the jump is told", async || {
         clock_check(&broker).await.contains("jumped forward by 36")
@@ -168,8 +229,14 @@ async fn f_13_a_clock_that_jumps_is_noticed_and_tokens_are_judged_by_it() {
     // used is still used, and what was not can be.
     let ahead = broker.token("wl:ok");
     clock.jump_to(start);
-    broker.exchange(&ahead).await.is_refused(400, "invalid_request", "TOKEN_NOT_YET_VALID");
-    broker.exchange(&used).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    broker
+        .exchange(&ahead)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_NOT_YET_VALID");
+    broker
+        .exchange(&used)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
     broker.exchange(&first).await.minted();
     eventually("the jump back is told", async || {
         clock_check(&broker).await.contains("jumped back by 36")
@@ -184,12 +251,21 @@ async fn f_13_no_time_that_a_clock_can_show_is_fatal() {
     let used = broker.token("wl:ok");
     broker.exchange(&used).await.minted();
     let decade = Duration::from_secs(10 * 365 * 86_400);
-    for time in [start.plus(decade), Moment::from_secs(0), Moment::from_secs(-86_400), start] {
+    for time in [
+        start.plus(decade),
+        Moment::from_secs(0),
+        Moment::from_secs(-86_400),
+        start,
+    ] {
         clock.jump_to(time);
         for token in [&used, &broker.token("wl:ok")] {
             let reply = broker.exchange(token).await;
             assert_ne!(reply.reason(), "INTERNAL", "{time}: {}", reply.json());
-            assert!([200, 400, 503].contains(&reply.status), "{time}: {}", reply.json());
+            assert!(
+                [200, 400, 503].contains(&reply.status),
+                "{time}: {}",
+                reply.json()
+            );
         }
         assert_eq!(broker.telemetry("/livez").await.status, 200);
         assert_eq!(broker.telemetry("/metrics").await.status, 200);
@@ -197,7 +273,10 @@ async fn f_13_no_time_that_a_clock_can_show_is_fatal() {
         let _ = broker.broker.tick_signing().await;
         broker.broker.refresh_keys().await;
     }
-    broker.exchange(&used).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    broker
+        .exchange(&used)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,7 +292,10 @@ async fn a_wrong_key_encryption_key_is_told_and_changes_nothing() {
     } = broker;
     running.drain(Stop::Prompt).await;
     fs::write(path(&files, "kek"), [8; 32]).unwrap();
-    let fault = launch(&files, Arc::clone(&clock)).await.err().expect("it must not start");
+    let fault = launch(&files, Arc::clone(&clock))
+        .await
+        .err()
+        .expect("it must not start");
     assert!(matches!(fault, StartError::Signing(_)), "{fault}");
     let (code, said) = Served::refuses(&files.config());
     assert_eq!(code, Some(10), "{said}");
@@ -250,7 +332,10 @@ fn f_21_a_start_that_cannot_be_is_refused_with_the_reason() {
     let (pem, secret) = (fs::read(&certificate).unwrap(), fs::read(&key).unwrap());
     fs::remove_file(&key).unwrap();
     refused(10, &["tls.key"]);
-    files.write("tls.key", "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----\n");
+    files.write(
+        "tls.key",
+        "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----\n",
+    );
     refused(10, &["tls.key"]);
     fs::write(&key, pem_of("PRIVATE KEY", &other.key)).unwrap();
     refused(10, &["not the key of the first certificate"]);
@@ -271,7 +356,10 @@ fn f_21_a_start_that_cannot_be_is_refused_with_the_reason() {
 
 fn pem_of(kind: &str, der: &[u8]) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 #[test]
@@ -283,11 +371,15 @@ fn g_09_a_ledger_of_a_newer_version_is_left_alone() {
     let ledger = path(&files, "ledger.db");
     let set = |version: i32| {
         let connection = rusqlite::Connection::open(&ledger).unwrap();
-        connection.pragma_update(None, "user_version", version).unwrap();
+        connection
+            .pragma_update(None, "user_version", version)
+            .unwrap();
     };
     let was: i32 = {
         let connection = rusqlite::Connection::open(&ledger).unwrap();
-        connection.query_row("PRAGMA user_version", (), |row| row.get(0)).unwrap()
+        connection
+            .query_row("PRAGMA user_version", (), |row| row.get(0))
+            .unwrap()
     };
     set(99);
     let (code, said) = Served::refuses(&config);
@@ -340,6 +432,10 @@ fn as_nobody(files: &Files) -> std::process::Command {
         give(&file.unwrap().path());
     }
     let mut command = std::process::Command::new(&program);
-    command.uid(nobody).gid(nobody).current_dir("/").stdin(std::process::Stdio::null());
+    command
+        .uid(nobody)
+        .gid(nobody)
+        .current_dir("/")
+        .stdin(std::process::Stdio::null());
     command
 }

@@ -1,5 +1,10 @@
 //! A running broker takes up what changes in its files, whole or not at all.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod support;
 
 use std::{fs, sync::Arc};
@@ -19,14 +24,21 @@ use tokio_rustls::TlsConnector;
 /// A rule for each of these subjects, all with the role `worker`.
 fn rules(subjects: &[&str]) -> String {
     let rule = |subject: &&str| {
-        format!("    - {{ name: {subject}, match: {{ subject: \"wl:{subject}\" }}, grant: {{ role: worker }} }}\n")
+        format!(
+            "    - {{ name: {subject}, match: {{ subject: \"wl:{subject}\" }}, grant: {{ role: worker }} }}\n"
+        )
     };
     let list: String = subjects.iter().map(rule).collect();
     format!("  explain: full\n  rules:\n{list}")
 }
 
 fn write_rules(broker: &TestBroker, subjects: &[&str]) {
-    broker.files.oidc("issuer-a", &broker.issuer, "    singleUse: true\n", &rules(subjects));
+    broker.files.oidc(
+        "issuer-a",
+        &broker.issuer,
+        "    singleUse: true\n",
+        &rules(subjects),
+    );
 }
 
 fn change(files: &Files, name: &str, from: &str, to: &str) {
@@ -52,21 +64,37 @@ async fn is_faulty(broker: &TestBroker) -> bool {
 async fn a_new_rule_grants_and_a_removed_one_does_not() {
     let broker = TestBroker::start().await;
     let new = broker.token("wl:new");
-    broker.exchange(&new).await.is_refused(400, "invalid_request", "RULE_NO_MATCH");
+    broker
+        .exchange(&new)
+        .await
+        .is_refused(400, "invalid_request", "RULE_NO_MATCH");
     write_rules(&broker, &["ok", "new"]);
-    broker.broker.reload().await.expect("the files are in order");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     // The refusal burnt nothing.
     broker.exchange(&new).await.minted();
     write_rules(&broker, &["new"]);
-    broker.broker.reload().await.expect("the files are in order");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     let removed = broker.exchange(&broker.token("wl:ok")).await;
     removed.is_refused(400, "invalid_request", "RULE_NO_MATCH");
     // What was used under the old plan is used under the new one.
-    broker.exchange(&new).await.is_refused(400, "invalid_request", "TOKEN_REPLAYED");
+    broker
+        .exchange(&new)
+        .await
+        .is_refused(400, "invalid_request", "TOKEN_REPLAYED");
     // The records say which plan decided.
     let audit = broker.audit().await;
-    let plans: std::collections::BTreeSet<_> =
-        audit.iter().map(|record| record["policy"].as_str().unwrap()).collect();
+    let plans: std::collections::BTreeSet<_> = audit
+        .iter()
+        .map(|record| record["policy"].as_str().unwrap())
+        .collect();
     assert_eq!(plans.len(), 3, "{audit:?}");
 }
 
@@ -75,14 +103,28 @@ async fn a_trust_domain_comes_and_goes() {
     let broker = TestBroker::start().await;
     let other = FileIssuer::new();
     let token = other.token("wl:ok");
-    broker.exchange(&token).await.is_refused(400, "invalid_request", "ISSUER_UNKNOWN");
+    broker
+        .exchange(&token)
+        .await
+        .is_refused(400, "invalid_request", "ISSUER_UNKNOWN");
     other.write(&broker.files, "", &rules(&["ok"]));
-    broker.broker.reload().await.expect("the files are in order");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     broker.broker.refresh_keys().await;
     broker.exchange(&token).await.minted();
     fs::remove_file(path(&broker.files, "trust-domains/ci.yaml")).unwrap();
-    broker.broker.reload().await.expect("the files are in order");
-    broker.exchange(&token).await.is_refused(400, "invalid_request", "ISSUER_UNKNOWN");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
+    broker
+        .exchange(&token)
+        .await
+        .is_refused(400, "invalid_request", "ISSUER_UNKNOWN");
     broker.exchange(&broker.token("wl:ok")).await.minted();
 }
 
@@ -95,7 +137,10 @@ async fn f_21_a_broken_file_keeps_the_old_plan_and_is_told() {
     let broken = [
         ("half a file", good.split_at(good.len() / 2).0.to_owned()),
         ("a wrong key", good.replace("rules:", "rulez:")),
-        ("a role that does not exist", good.replace("role: worker", "role: wroker")),
+        (
+            "a role that does not exist",
+            good.replace("role: worker", "role: wroker"),
+        ),
         ("no YAML", "\t{".to_owned()),
         ("nothing", String::new()),
     ];
@@ -104,14 +149,21 @@ async fn f_21_a_broken_file_keeps_the_old_plan_and_is_told() {
         let found = broker.broker.reload().await.expect_err(what);
         assert!(!found.is_empty(), "{what}");
         let said = config_check(&broker).await;
-        assert!(said.contains("not in order") && said.contains("issuer-a.yaml"), "{what}: {said}");
+        assert!(
+            said.contains("not in order") && said.contains("issuer-a.yaml"),
+            "{what}: {said}"
+        );
         assert!(is_faulty(&broker).await, "{what}");
         assert_eq!(broker.telemetry("/readyz").await.status, 200, "{what}");
         broker.exchange(&broker.token("wl:ok")).await.minted();
     }
     // As it was, byte for byte: in order again, and nothing else.
     broker.files.write(domain, &good);
-    broker.broker.reload().await.expect("the files are in order");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     assert!(!is_faulty(&broker).await);
     assert!(config_check(&broker).await.contains("plan "));
     broker.exchange(&broker.token("wl:reader")).await.minted();
@@ -119,7 +171,11 @@ async fn f_21_a_broken_file_keeps_the_old_plan_and_is_told() {
     broker.files.write(domain, "");
     broker.broker.reload().await.expect_err("an empty file");
     write_rules(&broker, &["new"]);
-    broker.broker.reload().await.expect("the files are in order");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
     assert!(!is_faulty(&broker).await);
     broker.exchange(&broker.token("wl:new")).await.minted();
 }
@@ -129,10 +185,21 @@ async fn a_failing_test_keeps_the_old_plan() {
     let broker = TestBroker::start().await;
     let with = |test: &str| format!("{}  tests:\n    - {test}\n", rules(&["ok", "new"]));
     let write = |text: &str| broker.files.oidc("issuer-a", &broker.issuer, "", text);
-    write(&with("deny: { subject: \"wl:new\" }\n      role: worker\n      reason: RULE_NO_MATCH"));
+    write(&with(
+        "deny: { subject: \"wl:new\" }\n      role: worker\n      reason: RULE_NO_MATCH",
+    ));
     let found = broker.broker.reload().await.expect_err("the test fails");
-    assert!(found.iter().all(|problem| problem.code == assay::config::Code::TestFailed), "{found:?}");
-    broker.exchange(&broker.token("wl:new")).await.is_refused(400, "invalid_request", "RULE_NO_MATCH");
+    assert!(
+        found
+            .iter()
+            .all(|problem| problem.code == assay::config::Code::TestFailed),
+        "{found:?}"
+    );
+    broker.exchange(&broker.token("wl:new")).await.is_refused(
+        400,
+        "invalid_request",
+        "RULE_NO_MATCH",
+    );
     write(&with("allow: { subject: \"wl:new\" }\n      role: worker"));
     broker.broker.reload().await.expect("the test passes");
     broker.exchange(&broker.token("wl:new")).await.minted();
@@ -146,17 +213,26 @@ async fn a_new_target_has_keys_before_it_can_be_asked_for() {
                   namespaces: [payments], jwksRefresh: 1s, maxTtl: 1h } }\n";
     let config = path(&broker.files, "assay.yaml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("  targets:\n", &format!("  targets:\n{target}"))).unwrap();
+    fs::write(
+        &config,
+        text.replace("  targets:\n", &format!("  targets:\n{target}")),
+    )
+    .unwrap();
     broker.files.write(
         "trust-domains/third-roles.yaml",
         "apiVersion: assay/v1\nkind: Roles\nmetadata: { name: third-roles }\nspec:\n  target: third\n  roles:\n\
          \x20   third-worker: { namespaces: { payments: write }, maxTtl: 10m }\n",
     );
-    let rule = "    - { name: third, match: { subject: \"wl:ok\" }, grant: { role: third-worker } }\n";
-    broker.files.oidc("issuer-a", &broker.issuer, "", &(rules(&["ok"]) + rule));
+    let rule =
+        "    - { name: third, match: { subject: \"wl:ok\" }, grant: { role: third-worker } }\n";
+    broker
+        .files
+        .oidc("issuer-a", &broker.issuer, "", &(rules(&["ok"]) + rule));
     let asking = async {
         loop {
-            let reply = broker.ask(&broker.token("wl:ok"), &[("audience", "third")]).await;
+            let reply = broker
+                .ask(&broker.token("wl:ok"), &[("audience", "third")])
+                .await;
             match reply.reason().as_str() {
                 "TARGET_UNKNOWN" => {}
                 _ => break reply,
@@ -172,19 +248,48 @@ async fn a_new_target_has_keys_before_it_can_be_asked_for() {
         .unwrap();
     let kid = serde_json::from_slice::<Value>(&header).unwrap()["kid"].clone();
     let keys = broker.get("/targets/third/jwks.json").await.json();
-    assert!(keys["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid), "{keys}");
+    assert!(
+        keys["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|key| key["kid"] == kid),
+        "{keys}"
+    );
     // And no other target's.
     let others = broker.get("/targets/prod/jwks.json").await.json();
-    assert!(others["keys"].as_array().unwrap().iter().all(|key| key["kid"] != kid), "{others}");
+    assert!(
+        others["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|key| key["kid"] != kid),
+        "{others}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lifetimes_of_roles_change() {
     let broker = TestBroker::start().await;
-    assert_eq!(broker.exchange(&broker.token("wl:ok")).await.json()["expires_in"], 600);
-    change(&broker.files, "trust-domains/roles.yaml", "maxTtl: 10m", "maxTtl: 2m");
-    broker.broker.reload().await.expect("the files are in order");
-    assert_eq!(broker.exchange(&broker.token("wl:ok")).await.json()["expires_in"], 120);
+    assert_eq!(
+        broker.exchange(&broker.token("wl:ok")).await.json()["expires_in"],
+        600
+    );
+    change(
+        &broker.files,
+        "trust-domains/roles.yaml",
+        "maxTtl: 10m",
+        "maxTtl: 2m",
+    );
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the files are in order");
+    assert_eq!(
+        broker.exchange(&broker.token("wl:ok")).await.json()["expires_in"],
+        120
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,7 +299,11 @@ async fn no_exchange_fails_because_the_plan_changes() {
         for round in 0..20 {
             let extra = format!("extra-{round}");
             write_rules(&broker, &["ok", &extra]);
-            broker.broker.reload().await.expect("the files are in order");
+            broker
+                .broker
+                .reload()
+                .await
+                .expect("the files are in order");
         }
     };
     let exchanging = async {
@@ -217,7 +326,10 @@ async fn files_are_watched() {
     eventually("the broken file is told", async || is_faulty(&broker).await).await;
     broker.exchange(&broker.token("wl:new")).await.minted();
     write_rules(&broker, &["new"]);
-    eventually("the mended file is seen", async || !is_faulty(&broker).await).await;
+    eventually("the mended file is seen", async || {
+        !is_faulty(&broker).await
+    })
+    .await;
 }
 
 /// The certificate that the public listener shows to a newcomer.
@@ -226,12 +338,20 @@ async fn shown(broker: &TestBroker, ca: &Ca) -> CertificateDer<'static> {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     // A client of its own, so that no session is resumed.
-    let stream = TlsConnector::from(client(ca)).connect(name, stream).await.unwrap();
-    stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+    let stream = TlsConnector::from(client(ca))
+        .connect(name, stream)
+        .await
+        .unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0]
+        .clone()
+        .into_owned()
 }
 
 fn pem(kind: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,20 +361,40 @@ async fn f_21_certificates_are_taken_as_a_pair_that_fits() {
     let old = shown(&broker, ca).await;
     let new: Leaf = ca.server(&["127.0.0.1", "localhost"]);
     files.write("tls.pem", &pem("CERTIFICATE", &new.chain[0]));
-    broker.broker.reload().await.expect("the configuration did not change");
-    assert_eq!(shown(&broker, ca).await, old, "a certificate without its key");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the configuration did not change");
+    assert_eq!(
+        shown(&broker, ca).await,
+        old,
+        "a certificate without its key"
+    );
     files.write("tls.key", &pem("PRIVATE KEY", &new.key));
-    broker.broker.reload().await.expect("the configuration did not change");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the configuration did not change");
     assert_eq!(shown(&broker, ca).await, new.chain[0]);
     // Gone, or expired: what is there stays.
     fs::remove_file(path(files, "tls.key")).unwrap();
-    broker.broker.reload().await.expect("the configuration did not change");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the configuration did not change");
     let expired = ca.leaf(&["127.0.0.1", "localhost"], |params| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     });
     files.write("tls.pem", &pem("CERTIFICATE", &expired.chain[0]));
     files.write("tls.key", &pem("PRIVATE KEY", &expired.key));
-    broker.broker.reload().await.expect("the configuration did not change");
+    broker
+        .broker
+        .reload()
+        .await
+        .expect("the configuration did not change");
     assert_eq!(shown(&broker, ca).await, new.chain[0]);
 }
 
@@ -268,9 +408,14 @@ async fn sighup_loads_the_files_of_a_running_process() {
     let tls = Arc::clone(&client(&files.ca));
     let mut connection = Connection::open(public, &tls).await.expect("it listens");
     let mut ask = async |subject: &str| {
-        connection.exchange(&issuer.token(subject), "prod").await.expect("an answer")
+        connection
+            .exchange(&issuer.token(subject), "prod")
+            .await
+            .expect("an answer")
     };
-    ask("wl:new").await.is_refused(400, "invalid_request", "RULE_NO_MATCH");
+    ask("wl:new")
+        .await
+        .is_refused(400, "invalid_request", "RULE_NO_MATCH");
 
     issuer.write(&files, "", &rules(&["ok", "new"]));
     served.signal(Signal::HUP);
@@ -294,5 +439,8 @@ async fn sighup_loads_the_files_of_a_running_process() {
     served.signal(Signal::HUP);
     served.logs_after(seen, "needs a restart");
     assert!(served.stop().success());
-    assert!(!path(&files, "ready.json").exists(), "the ready file outlives the process");
+    assert!(
+        !path(&files, "ready.json").exists(),
+        "the ready file outlives the process"
+    );
 }

@@ -127,7 +127,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let fault = SecretRef::File("/nowhere/key".into()).resolve().err().unwrap();
+        let fault = SecretRef::File("/nowhere/key".into())
+            .resolve()
+            .err()
+            .unwrap();
         assert!(fault.to_string().contains("/nowhere/key"), "{fault}");
     }
 }

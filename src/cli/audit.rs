@@ -198,7 +198,10 @@ async fn follow(ledger: &dyn Ledger, tail: &Tail, output: &Output) -> Outcome {
         show(&record, output);
         after = record.sequence;
     }
-    while tail.follow {
+    if !tail.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         for record in page(ledger, after).await? {
             // Nobody reads any more: `tail | head` ends here.
             if !show(&record, output) {
@@ -223,8 +226,8 @@ async fn page(ledger: &dyn Ledger, after: u64) -> Result<Vec<Chained>, Failure> 
     ledger.audit(query).await.map_err(unreachable)
 }
 
-/// One record: its own JSON, or the line that a person reads.
-/// Says whether anybody reads it.
+/// One record: its own JSON, or the line that a person reads. Says whether
+/// anybody does.
 fn show(record: &Chained, output: &Output) -> bool {
     if output.is_json() {
         return output.tell(&record.json);

@@ -19,14 +19,22 @@ fn every_reason_has_a_page() {
     assert_eq!(all.len(), Reason::ALL.len());
     for entry in &all {
         assert_eq!(members(entry), ["code", "description", "error", "status"]);
-        let page = process::run(["reason", entry["code"].as_str().unwrap(), "-o", "json"]).exits(0).json();
-        assert_eq!(members(&page), ["code", "description", "error", "page", "status"]);
+        let page = process::run(["reason", entry["code"].as_str().unwrap(), "-o", "json"])
+            .exits(0)
+            .json();
+        assert_eq!(
+            members(&page),
+            ["code", "description", "error", "page", "status"]
+        );
         assert!(page["page"].as_str().unwrap().len() > 100, "{page}");
     }
     let text = process::run(["reason", "rule-no-match"]).exits(0).stdout;
     assert!(text.contains("RULE_NO_MATCH"), "{text}");
     let ran = process::run(["reason", "RULE_NOMATCH"]).exits(2);
-    assert!(ran.stderr.contains("did you mean RULE_NO_MATCH?"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("did you mean RULE_NO_MATCH?"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -47,16 +55,31 @@ fn examples_load() {
     let example = format!("{root}/examples/assay.yaml");
     let mut command = process::assay(["check", "-o", "json", "--config", &example]);
     let ran = Ran::of(command.env("ASSAY_KEY_ENCRYPTION_KEY", "07".repeat(32))).exits(0);
-    assert!(ran.lines().last().unwrap()["trust_domains"].as_u64().unwrap() >= 3, "{ran:?}");
+    assert!(
+        ran.lines().last().unwrap()["trust_domains"]
+            .as_u64()
+            .unwrap()
+            >= 3,
+        "{ran:?}"
+    );
 }
 
 #[test]
 fn version_completions_and_manual() {
     let version = process::run(["version"]).exits(0).stdout;
-    assert_eq!(version, format!("assay {} (configuration assay/v1)\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version,
+        format!(
+            "assay {} (configuration assay/v1)\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
     let facts = process::run(["version", "-o", "json"]).exits(0).json();
     assert_eq!(members(&facts), ["config", "version"]);
-    assert_eq!(process::run(["--version"]).exits(0).stdout, format!("assay {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        process::run(["--version"]).exits(0).stdout,
+        format!("assay {}\n", env!("CARGO_PKG_VERSION"))
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = process::run(["completions", shell]).exits(0).stdout;
         assert!(script.contains("kill-switch"), "{shell}");
@@ -82,10 +105,16 @@ fn a_wrong_command_line_is_told_on_stderr() {
         &["version", "-o", "yaml"],
     ] {
         let ran = process::run(args).exits(2);
-        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}: {ran:?}");
+        assert!(
+            ran.stdout.is_empty() && !ran.stderr.is_empty(),
+            "{args:?}: {ran:?}"
+        );
     }
     let help = process::run(["--help"]).exits(0);
-    assert!(help.stdout.contains("kill-switch") && help.stderr.is_empty(), "{help:?}");
+    assert!(
+        help.stdout.contains("kill-switch") && help.stderr.is_empty(),
+        "{help:?}"
+    );
 }
 
 /// Whoever can list processes can read their arguments.
@@ -106,7 +135,14 @@ fn no_option_takes_a_secret() {
         &["kill-switch", "on"],
     ] {
         let help = help(command);
-        for word in ["--token ", "--password", "--secret", "--key ", "--kek", "<token>"] {
+        for word in [
+            "--token ",
+            "--password",
+            "--secret",
+            "--key ",
+            "--kek",
+            "<token>",
+        ] {
             assert!(!help.contains(word), "{command:?} has {word}");
         }
     }
@@ -115,7 +151,12 @@ fn no_option_takes_a_secret() {
 #[test]
 fn a_reader_that_goes_away_is_no_fault() {
     let folder = Folder::new();
-    for args in [&["schema"][..], &["reason"], &["check"], &["completions", "bash"]] {
+    for args in [
+        &["schema"][..],
+        &["reason"],
+        &["check"],
+        &["completions", "bash"],
+    ] {
         let mut child = process::assay(args)
             .env("ASSAY_CONFIG", &folder.config)
             .stdout(Stdio::piped())
@@ -124,14 +165,22 @@ fn a_reader_that_goes_away_is_no_fault() {
             .unwrap();
         drop(child.stdout.take());
         let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}: {said}");
         assert!(said.is_empty(), "{args:?}: {said}");
     }
     // Nor is one that takes only the beginning.
     let script = format!("{} reason | head -n 1", process::PROGRAM);
     let done = Command::new("sh").args(["-c", &script]).output().unwrap();
-    assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
+    assert_eq!(
+        (done.status.code(), done.stderr.as_slice()),
+        (Some(0), &b""[..])
+    );
     assert_eq!(done.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
 }
 

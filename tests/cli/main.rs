@@ -33,7 +33,9 @@ impl Folder {
     fn new() -> Self {
         let (mut files, issuer) = (Files::new(), FileIssuer::new());
         // Tests ask as fast as they can.
-        files.more.push_str("  budgets: { perIdentity: { rate: 100000, burst: 100000 } }\n");
+        files
+            .more
+            .push_str("  budgets: { perIdentity: { rate: 100000, burst: 100000 } }\n");
         issuer.write(&files, "", RULES);
         let config = files.config();
         Self {
@@ -50,7 +52,12 @@ impl Folder {
 
     /// The same for programs.
     fn json(&self, args: &[&str]) -> Ran {
-        Ran::of(process::assay(args).args(["-o", "json"]).arg("--config").arg(&self.config))
+        Ran::of(
+            process::assay(args)
+                .args(["-o", "json"])
+                .arg("--config")
+                .arg(&self.config),
+        )
     }
 
     /// Replaces a text in a file.
@@ -64,5 +71,10 @@ impl Folder {
 /// The names of an object's members.
 #[track_caller]
 fn members(value: &serde_json::Value) -> Vec<&str> {
-    value.as_object().expect("an object").keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect()
 }

@@ -192,7 +192,9 @@ impl Served {
     /// Starts it on what it must refuse; gives what it said and its exit code.
     #[track_caller]
     pub fn refuses(config: &Path) -> (Option<i32>, String) {
-        Self::try_launch(Command::new(PROGRAM), config).err().expect("it must not start")
+        Self::try_launch(Command::new(PROGRAM), config)
+            .err()
+            .expect("it must not start")
     }
 
     #[track_caller]

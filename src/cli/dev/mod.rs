@@ -25,7 +25,7 @@ use crate::{
 use super::{
     Outcome,
     output::{Exit, Failure, Output},
-    serve::{self, Running},
+    serve,
 };
 
 use files::{Certificates, Facts};
