@@ -1,5 +1,10 @@
 //! `assay dev`: what somebody sees in the first minute, and that it is real.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod support;
 
 use std::{

@@ -3,6 +3,11 @@
 //! recorded, what can be told is told, and when the trouble ends it goes on by
 //! itself.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};

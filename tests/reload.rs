@@ -1,5 +1,10 @@
 //! A running broker takes up what changes in its files, whole or not at all.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod support;
 
 use std::{fs, sync::Arc};

@@ -225,8 +225,8 @@ async fn page(ledger: &dyn Ledger, after: u64) -> Result<Vec<Chained>, Failure> 
     ledger.audit(query).await.map_err(unreachable)
 }
 
-/// One record: its own JSON, or the line that a person reads.
-/// Says whether anybody reads it.
+/// One record: its own JSON, or the line that a person reads. Says whether
+/// anybody does.
 fn show(record: &Chained, output: &Output) -> bool {
     if output.is_json() {
         return output.tell(&record.json);
