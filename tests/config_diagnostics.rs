@@ -141,6 +141,12 @@ fn examples_satisfy_the_schema_and_name_it() {
     let validator = validator();
     let mut files = yaml_files(&root().join("trust-domains"));
     files.extend(yaml_files(&root().join("examples")));
+    // The others in that folder are files of other systems.
+    files.retain(|file| {
+        fs::read_to_string(file)
+            .unwrap()
+            .contains("apiVersion: assay/")
+    });
     assert!(files.len() >= 6);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();

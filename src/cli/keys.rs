@@ -1,9 +1,13 @@
 //! `assay keys`: the signing keys of each target.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::{
+    base::text,
+    ledger::{Entry, Ledger as _, Record},
     model::TargetName,
     signing::{KeyView, Rotate, Signing, SigningError},
 };
@@ -11,7 +15,7 @@ use crate::{
 use super::{
     Outcome,
     output::{Exit, Failure, Output},
-    plan::{ConfigFile, open_existing, open_signing, runtime},
+    plan::{ConfigFile, now, open_existing, open_signing, runtime},
     serve::signing_exit,
 };
 
@@ -70,19 +74,60 @@ impl From<KeyView> for Row {
     }
 }
 
+impl Action {
+    /// The audit record of a change that is asked for; none for a look.
+    fn record(&self) -> Option<Record> {
+        let (change, target, kid) = match self {
+            Self::List => return None,
+            Self::Rotate {
+                target,
+                compromised: false,
+            } => ("rotate", target, None),
+            Self::Rotate {
+                target,
+                compromised: true,
+            } => ("rotate-compromised", target, None),
+            Self::Retire { target, kid } => ("retire", target, Some(text::display(kid, 64))),
+        };
+        let line = serde_json::json!({
+            "v": 1,
+            "time": now().to_string(),
+            "kind": "signing-key",
+            "outcome": "requested",
+            "change": change,
+            "target": target.as_str(),
+            "kid": kid,
+        });
+        Some(Record {
+            json: line.to_string(),
+        })
+    }
+}
+
 impl Keys {
     pub(super) fn run(self, output: &Output) -> Outcome {
         let plan = self.file.plan(output)?;
         let ledger = open_existing(&plan.broker().ledger)?;
         runtime()?.block_on(async {
-            let signing = open_signing(&plan, ledger).await?;
+            let signing = open_signing(&plan, Arc::clone(&ledger)).await?;
+            // The record comes before the change: a change without one must not be.
+            if let Some(record) = self.action.record() {
+                let entry = Entry {
+                    single_use: None,
+                    lease: None,
+                    audit: record,
+                    fence: None,
+                };
+                let unrecorded = |fault| Failure::new(Exit::Unreachable, fault);
+                ledger.commit(entry).await.map_err(unrecorded)?;
+            }
             match self.action {
                 Action::List => {}
                 Action::Rotate { target, compromised } => {
                     let how = if compromised { Rotate::Compromised } else { Rotate::Schedule };
                     signing.rotate(&target, how).await.map_err(refused)?;
                     output.note(match how {
-                        Rotate::Schedule => "the next key is published; running brokers see it within seconds and switch by themselves",
+                        Rotate::Schedule => "the next key is published; running brokers take it up within seconds, and it signs from the time below",
                         Rotate::Compromised => "the old key is withdrawn; servers drop it at their next refresh, and workers must renew",
                     });
                 }

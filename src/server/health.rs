@@ -57,7 +57,10 @@ pub(super) fn answer<B>(conn: &Conn, request: &Request<B>, id: RequestId) -> Rep
             checks.push(Check {
                 name: "accepting".into(),
                 ok: !shared.is_draining(),
-                detail: "false while the server shuts down".into(),
+                detail: match shared.is_draining() {
+                    true => "shutting down".into(),
+                    false => "new requests are taken".into(),
+                },
             });
             if let Some(name) = check {
                 checks.retain(|c| c.name == name);

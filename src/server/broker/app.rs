@@ -83,7 +83,10 @@ impl App for Application {
             check(
                 "ledger",
                 life.ledger.healthy(),
-                "false after a write that failed, until one succeeds".into(),
+                match life.ledger.healthy() {
+                    true => "the last write succeeded".into(),
+                    false => "the last write failed; nothing is issued until one succeeds".into(),
+                },
             ),
             check(
                 "signing",
