@@ -25,6 +25,19 @@ use crate::support::{
 pub(crate) const WIDE: &str = "  budgets:\n    perAddress: { rate: 100000, burst: 100000 }\n    \
     perIdentity: { rate: 100000, burst: 100000 }\n";
 
+/// Refusals of evidence whose signature did not verify.
+const UNVERIFIED: &[Reason] = &[
+    Reason::TokenMalformed,
+    Reason::MemberDuplicated,
+    Reason::AlgorithmNotAllowed,
+    Reason::HeaderNotAllowed,
+    Reason::TypeNotAllowed,
+    Reason::KeyIdMissing,
+    Reason::KeyUnknown,
+    Reason::SignatureInvalid,
+    Reason::IssuerUnknown,
+];
+
 /// One attack: its id in the catalogue and what sets it apart, the token, and
 /// the reason for which it must be refused.
 pub(crate) struct Bad {
@@ -158,6 +171,11 @@ impl Rig {
     ) -> Value {
         is_refusal(id, reply, reason);
         let json = reply.json();
+        // Even where a trust domain explains everything: not to whoever proved nothing.
+        assert!(
+            !UNVERIFIED.contains(&reason) || json.get("mismatch").is_none(),
+            "{id}: {json}"
+        );
         let mut records = self.records().await;
         assert_eq!(records.len(), 1, "{id}: {records:?}");
         let record = records.remove(0);
