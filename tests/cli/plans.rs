@@ -301,3 +301,27 @@ async fn explain_fetches_keys_only_when_told_to() {
         .json();
     assert_eq!(answer["reason"], "SIGNATURE_INVALID");
 }
+
+#[test]
+fn the_broker_logs_as_its_file_says_unless_told_otherwise() {
+    let folder = Folder::new();
+    // It reads the keys, which is worth a line, and then cannot go on.
+    std::fs::remove_file(path(&folder.files, "tls.key")).unwrap();
+    let serve = |args: &[&str]| folder.run(&[&["serve"], args].concat()).exits(10).stderr;
+    assert!(serve(&[]).contains("\"level\":\"INFO\""), "the default");
+    assert!(serve(&["--log-format", "text"]).contains(" INFO "));
+    folder.change(
+        "assay.yaml",
+        "  drain:",
+        "  telemetry: { logLevel: error }\n  drain:",
+    );
+    let said = serve(&[]);
+    assert!(
+        said.starts_with("error: ") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(
+        serve(&["--log-level", "info"]).contains("INFO"),
+        "the command line is nearer"
+    );
+}
