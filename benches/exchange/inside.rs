@@ -110,6 +110,7 @@ async fn exchange(config: &Path, durable: bool) -> Exchange {
             trust_domain: rate,
             target: rate,
         },
+        deadline: Duration::from_secs(5),
         meters: Arc::new(Meters::default()),
     })
 }

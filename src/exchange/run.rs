@@ -40,8 +40,6 @@ use super::{
     world::World,
 };
 
-/// Longest wait for a record to be durable.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// Seconds after which a caller may ask again when an issuer's keys are missing.
 const RETRY_ISSUER: u64 = 5;
 /// Seconds after which a caller may ask again when the ledger is in trouble.
@@ -65,6 +63,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// How many credentials one identity, trust domain and target may have.
     pub budgets: BudgetLimits,
+    /// Longest wait for a record to be durable.
+    pub deadline: Duration,
     /// Counters.
     pub meters: Arc<Meters>,
 }
@@ -79,6 +79,7 @@ pub struct Exchange {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     budgets: Budgets,
+    deadline: Duration,
     meters: Arc<Meters>,
 }
 
@@ -106,6 +107,7 @@ impl Exchange {
             clock: parts.clock,
             random: parts.random,
             budgets: Budgets::new(parts.budgets),
+            deadline: parts.deadline,
             meters: parts.meters,
         }
     }
@@ -309,11 +311,11 @@ impl Exchange {
     /// durable, so nothing is minted for it: a record without a credential is
     /// harmless, the other way round is not.
     async fn commit(&self, entry: Entry) -> Result<(), LedgerError> {
-        match timeout(COMMIT_DEADLINE, self.ledger.commit(entry)).await {
+        match timeout(self.deadline, self.ledger.commit(entry)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(LedgerError::Unavailable(format!(
                 "no answer within {} s",
-                COMMIT_DEADLINE.as_secs()
+                self.deadline.as_secs()
             ))),
         }
     }

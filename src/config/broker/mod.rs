@@ -75,8 +75,6 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Largest token, in bytes.
     pub token_bytes: usize,
-    /// Most header fields.
-    pub headers: usize,
     /// Largest request head, in bytes.
     pub header_bytes: usize,
     /// Most open connections.
@@ -89,7 +87,7 @@ pub struct Limits {
     pub header_read: Ttl,
     /// Longest time to read a request body.
     pub body_read: Ttl,
-    /// Longest time for one exchange.
+    /// Longest wait for the record of an exchange to be durable.
     pub exchange: Ttl,
     /// How long a connection may idle.
     pub idle: Ttl,
@@ -100,7 +98,6 @@ impl Default for Limits {
         Self {
             body_bytes: 65_536,
             token_bytes: 16_384,
-            headers: 64,
             header_bytes: 16_384,
             connections: 10_000,
             connections_per_address: 512,
@@ -441,7 +438,6 @@ fn limits(spec: &Fields, report: &mut Report) -> Limits {
         idle: duration("idle", defaults.idle),
         body_bytes: number("bodyBytes", defaults.body_bytes),
         token_bytes: number("tokenBytes", defaults.token_bytes),
-        headers: number("headers", defaults.headers),
         header_bytes: number("headerBytes", defaults.header_bytes),
         connections: number("connections", defaults.connections),
         connections_per_address: number("connectionsPerAddress", defaults.connections_per_address),

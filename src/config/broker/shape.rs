@@ -235,11 +235,6 @@ const LIMITS: Object = Object {
             Kind::Number(1024, 1 << 16),
         ),
         may(
-            "headers",
-            "Most header fields of a request. Default: 64.",
-            Kind::Number(8, 1024),
-        ),
-        may(
             "headerBytes",
             "Largest request head, in bytes. Default: 16384.",
             Kind::Number(8192, 1 << 18),
@@ -271,7 +266,7 @@ const LIMITS: Object = Object {
         ),
         may(
             "exchange",
-            "Longest time for one exchange. Default: 10s.",
+            "Longest wait for the record of an exchange to be durable; then nothing is issued. Default: 10s.",
             DURATION,
         ),
         may(

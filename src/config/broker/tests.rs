@@ -99,7 +99,6 @@ fn the_descriptions_state_the_real_defaults() {
     };
     says("bodyBytes", limits.body_bytes.to_string());
     says("tokenBytes", limits.token_bytes.to_string());
-    says("headers", limits.headers.to_string());
     says("headerBytes", limits.header_bytes.to_string());
     says("connections", limits.connections.to_string());
     says(

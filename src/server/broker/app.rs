@@ -36,17 +36,29 @@ impl Application {
 
 impl App for Application {
     fn token(&self, form: Form, peer: Peer, request_id: RequestId) -> BoxFuture<'_, Answer> {
-        Box::pin(async move {
+        let life = Arc::clone(&self.life);
+        // A task of its own: a caller that hangs up must not stop an exchange
+        // between its record and its end, nor a refusal before its record.
+        let exchange = tokio::spawn(async move {
             let caller = Caller {
                 address: peer.address,
                 user_agent: peer.user_agent,
             };
-            let answer = self.life.exchange.run(&form, &caller, request_id).await;
-            Answer {
-                retry_after: answer
-                    .retry_after
-                    .map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
-                ..Answer::json(answer.status, answer.body)
+            life.exchange.run(&form, &caller, request_id).await
+        });
+        Box::pin(async move {
+            match exchange.await {
+                Ok(answer) => Answer {
+                    retry_after: answer
+                        .retry_after
+                        .map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
+                    ..Answer::json(answer.status, answer.body)
+                },
+                // It panicked; what it did before is in the ledger or nowhere.
+                Err(_) => {
+                    self.meters.refused(Reason::Internal, None);
+                    Answer::refusal(Reason::Internal, request_id)
+                }
             }
         })
     }

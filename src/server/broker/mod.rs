@@ -115,6 +115,7 @@ impl Broker {
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
             budgets: budgets(&plan.broker().budgets),
+            deadline: plan.broker().limits.exchange.duration(),
             meters: Arc::clone(&meters),
         }));
         let life = Arc::new(Life {
