@@ -76,16 +76,14 @@ impl Folder {
             }
             fs::write(folder.join(format!("d{domain}.yaml")), text).expect("written");
         }
-        let broker = format!(
-            "apiVersion: assay/v1\nkind: Broker\nmetadata: {{ name: bench }}\nspec:\n  issuer: https://assay.example\n  \
-             listen: {{ public: \"127.0.0.1:0\", admin: \"127.0.0.1:0\", telemetry: \"127.0.0.1:0\" }}\n  \
-             tls: {{ certificate: tls.pem, privateKey: tls.key }}\n  trustDomains: trust-domains\n  \
-             ledger: {{ path: ledger.db }}\n  keyEncryption: {{ key: \"file:kek\" }}\n  budgets:\n    \
-             perAddress: {{ rate: 1000000, burst: 1000000 }}\n    perIdentity: {{ rate: 1000000, burst: 1000000 }}\n    \
-             perTrustDomain: {{ rate: 1000000, burst: 1000000 }}\n    perTarget: {{ rate: 1000000, burst: 1000000 }}\n  \
-             targets:\n    prod: {{ selfHosted: {{ address: \"127.0.0.1:7233\", audience: temporal, namespaces: [payments], \
-             jwksRefresh: 1m, maxTtl: 1h }} }}\n"
-        );
+        let broker = "apiVersion: assay/v1\nkind: Broker\nmetadata: { name: bench }\nspec:\n  issuer: https://assay.example\n  \
+             listen: { public: \"127.0.0.1:0\", admin: \"127.0.0.1:0\", telemetry: \"127.0.0.1:0\" }\n  \
+             tls: { certificate: tls.pem, privateKey: tls.key }\n  trustDomains: trust-domains\n  \
+             ledger: { path: ledger.db }\n  keyEncryption: { key: \"file:kek\" }\n  budgets:\n    \
+             perAddress: { rate: 1000000, burst: 1000000 }\n    perIdentity: { rate: 1000000, burst: 1000000 }\n    \
+             perTrustDomain: { rate: 1000000, burst: 1000000 }\n    perTarget: { rate: 1000000, burst: 1000000 }\n  \
+             targets:\n    prod: { selfHosted: { address: \"127.0.0.1:7233\", audience: temporal, namespaces: [payments], \
+             jwksRefresh: 1m, maxTtl: 1h } }\n";
         let path = self.path.join("assay.yaml");
         fs::write(&path, broker).expect("written");
         path
